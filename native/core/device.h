@@ -1,0 +1,30 @@
+// A device: which kernels run, in which precision, on how many threads.
+#pragma once
+#include <string>
+#include <vector>
+
+#include "core/kernel.h"
+
+namespace pushforward {
+
+struct Device {
+  std::string name;   // "reference" or "cpu"
+  std::string set;    // kernels of this set
+  size_t realBytes;   // 8 on reference, 4 on cpu
+  int threads;
+};
+
+/** Sets of CPU kernels that this machine can run, best last: baseline, avx2, avx512. */
+std::vector<std::string> instructionSets();
+
+/**
+ * 'auto' and 'cpu' give the best instruction set, or the one that `isa` or PUSHFORWARD_ISA names. threads 0: as many as the cores
+ * that this process may use. NO_DEVICE, with the reason, when it is not there.
+ */
+Device openDevice(const std::string& name, const std::string& isa, int threads);
+
+/** nullptr when the set has no such kernel. */
+const KernelEntry* findKernel(const std::string& set, const std::string& name);
+std::vector<const KernelEntry*> allKernels();
+
+}  // namespace pushforward

@@ -1,0 +1,205 @@
+#include "core/plan.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "core/differentiate.h"
+#include "core/error.h"
+#include "core/fuse.h"
+#include "core/liveness.h"
+
+namespace pushforward {
+
+namespace {
+
+Program prepare(const Program& traced, bool fuse) {
+  Program program = expandProgram(traced, fuse);
+  program = simplify(lowerProgram(program, !fuse));
+  if (!fuse) return program;
+  return fuseChains(absorbGenerated(program));
+}
+
+/** The value whose buffer an alias shows. */
+ValueId rootOf(const Program& program, ValueId value) {
+  while (program.producerOf(value).op->alias >= 0) {
+    const Node& node = program.producerOf(value);
+    value = node.inputs[node.op->alias];
+  }
+  return value;
+}
+
+}  // namespace
+
+Plan::Plan(const Program& traced, Store& store, const Device& device, bool fuse)
+    : program_(prepare(traced, fuse)), realBytes_(device.realBytes) {
+  scheduleNodes();
+  placeLeaves(store);
+  makeSteps(device);
+  layOut(device);
+}
+
+// Updates move up to right behind the last reader of what they write, so that the operands of their gradients die early.
+void Plan::scheduleNodes() {
+  size_t count = program_.nodes.size();
+  std::vector<size_t> lastReader(program_.types.size(), 0);
+  for (size_t n = 0; n < count; ++n) {
+    if (!program_.nodes[n].op->writes.empty()) continue;
+    for (ValueId input : program_.nodes[n].inputs)
+      if (input != none) lastReader[rootOf(program_, input)] = n;
+  }
+  for (ValueId output : program_.outputs) {
+    ValueId root = rootOf(program_, output);
+    if (program_.producerOf(root).op->name == "parameter") lastReader[root] = count;
+  }
+  std::vector<std::vector<size_t>> after(count + 1);
+  for (size_t n = 0; n < count; ++n) {
+    const Node& node = program_.nodes[n];
+    if (node.op->writes.empty()) continue;
+    writesStore_ = true;
+    size_t at = 0;
+    for (ValueId input : node.inputs)
+      if (input != none) at = std::max<size_t>(at, program_.producer[input]);
+    for (int written : node.op->writes)
+      if (written < static_cast<int>(node.inputs.size()) && node.inputs[written] != none)
+        at = std::max(at, lastReader[rootOf(program_, node.inputs[written])]);
+    after[std::min(at, count)].push_back(n);
+  }
+  for (size_t n = 0; n <= count; ++n) {
+    if (n < count && program_.nodes[n].op->writes.empty()) order_.push_back(n);
+    for (size_t update : after[n]) order_.push_back(update);
+  }
+}
+
+void Plan::placeLeaves(Store& store) {
+  places_.resize(program_.types.size());
+  for (const Node& node : program_.nodes) {
+    Place& place = places_[node.outputs ? node.firstOutput : 0];
+    if (node.op->name == "input") {
+      place = {Place::Kind::input, nullptr, inputs_.size()};
+      inputs_.push_back(program_.types[node.firstOutput]);
+    } else if (node.op->name == "parameter") {
+      std::string name = node.attributes.text("name", "");
+      Region region = name.rfind("state/", 0) == 0 ? Region::state : Region::parameters;
+      place = {Place::Kind::fixed, store.declare(name, program_.types[node.firstOutput], region).memory.data(), 0};
+    } else if (node.op->name == "constant" || node.op->name == "full") {
+      const Type& type = program_.types[node.firstOutput];
+      constants_.emplace_back(store.bytesOf(type));
+      constantBytes_ += store.bytesOf(type);
+      void* data = constants_.back().data();
+      double value = node.attributes.number("value", 0);
+      const AttributeValue* list = node.attributes.find("data");
+      for (int64_t i = 0; i < type.shape.count(); ++i) {
+        double x = list ? std::get<std::vector<double>>(*list)[static_cast<size_t>(i)] : value;
+        if (type.dtype == DType::int32)
+          static_cast<int32_t*>(data)[i] = static_cast<int32_t>(x);
+        else if (realBytes_ == 8)
+          static_cast<double*>(data)[i] = x;
+        else
+          static_cast<float*>(data)[i] = static_cast<float>(x);
+      }
+      place = {Place::Kind::fixed, data, 0};
+    }
+  }
+}
+
+void Plan::makeSteps(const Device& device) {
+  for (size_t n : order_) {
+    const Node& node = program_.nodes[n];
+    bool leaf = places_.size() && node.outputs && places_[node.firstOutput].kind != Place::Kind::absent;
+    if (leaf || node.op->alias >= 0) continue;
+    if (!node.op->kernels) fail(Code::NO_KERNEL, node.op->name, "a kernel or a lowering", "an op that has neither");
+    PlanContext context{node, {}, {}};
+    for (ValueId input : node.inputs) context.input.push_back(input == none ? nullptr : &program_.types[input]);
+    for (uint32_t i = 0; i < node.outputs; ++i) context.output.push_back(&program_.types[node.firstOutput + i]);
+    for (KernelPlan& kernel : node.op->kernels(context)) {
+      Step step;
+      step.kernel = findKernel(device.set, kernel.kernel);
+      if (!step.kernel)
+        fail(Code::NO_KERNEL, node.op->name, "the kernel " + kernel.kernel + " on " + device.name, "none for " + device.set);
+      step.node = n;
+      step.parameters = std::move(kernel.parameters);
+      if (step.kernel->scratch) step.scratchBytes = step.kernel->scratch(step.parameters.data(), device.threads);
+      for (int operand : kernel.operands) {
+        Place place;
+        if (operand >= 0) {
+          size_t inputs = node.inputs.size(), index = static_cast<size_t>(operand);
+          ValueId value = index < inputs ? node.inputs[index] : node.firstOutput + static_cast<ValueId>(index - inputs);
+          place.offset = rootOf(program_, value);  // resolved by layOut
+          place.kind = Place::Kind::workspace;
+        }
+        step.operands.push_back(place);
+      }
+      steps_.push_back(std::move(step));
+    }
+  }
+}
+
+void Plan::layOut(const Device& device) {
+  size_t values = program_.types.size(), last = steps_.size();
+  std::vector<Lifetime> lives(values);
+  auto bytesOf = [&](ValueId value) {
+    const Type& type = program_.types[value];
+    return static_cast<size_t>(type.shape.count()) * (type.dtype == DType::int32 ? sizeof(int32_t) : device.realBytes);
+  };
+  auto touch = [&](ValueId value, size_t step) {
+    if (places_[value].kind != Place::Kind::absent) return;
+    Lifetime& life = lives[value];
+    if (!life.bytes) {
+      life.bytes = std::max<size_t>(1, bytesOf(value));
+      life.begin = step;
+    }
+    life.end = step;
+  };
+  for (size_t s = 0; s < steps_.size(); ++s)
+    for (const Place& operand : steps_[s].operands)
+      if (operand.kind == Place::Kind::workspace) {
+        ValueId value = static_cast<ValueId>(operand.offset);
+        touch(value, s);
+        const Node &maker = program_.producerOf(value), &user = program_.nodes[steps_[s].node];
+        if (maker.phase == Phase::forward && user.phase == Phase::backward) lives[value].tape = true;
+      }
+  auto keep = [&](ValueId value) {
+    ValueId root = rootOf(program_, value);
+    if (places_[root].kind == Place::Kind::absent) touch(root, last);
+    return root;
+  };
+  std::vector<ValueId> outputRoots, guardRoots, guardValues;
+  for (ValueId output : program_.outputs) outputRoots.push_back(keep(output));
+  for (const Node& node : program_.nodes)
+    if (!node.op->writes.empty())
+      for (size_t i = 7; i < node.inputs.size(); ++i)
+        if (node.inputs[i] != none && std::find(guardValues.begin(), guardValues.end(), node.inputs[i]) == guardValues.end()) {
+          guardValues.push_back(node.inputs[i]);
+          guardRoots.push_back(keep(node.inputs[i]));
+        }
+
+  std::vector<Lifetime> scratch;
+  for (size_t s = 0; s < steps_.size(); ++s) {
+    Lifetime life;
+    life.bytes = steps_[s].scratchBytes;
+    life.begin = life.end = s;
+    scratch.push_back(life);
+  }
+  std::vector<Lifetime*> workspace, tape;
+  for (Lifetime& life : lives)
+    if (life.bytes) (life.tape ? tape : workspace).push_back(&life);
+  for (Lifetime& life : scratch)
+    if (life.bytes) workspace.push_back(&life);
+  workspaceBytes_ = assignOffsets(workspace);
+  tapeBytes_ = assignOffsets(tape);
+
+  for (ValueId value = 0; value < values; ++value)
+    if (lives[value].bytes)
+      places_[value] = {lives[value].tape ? Place::Kind::tape : Place::Kind::workspace, nullptr, lives[value].offset};
+  for (size_t s = 0; s < steps_.size(); ++s) {
+    steps_[s].scratch = scratch[s].offset;
+    for (Place& operand : steps_[s].operands)
+      if (operand.kind == Place::Kind::workspace) operand = places_[operand.offset];
+  }
+  for (size_t i = 0; i < outputRoots.size(); ++i)
+    outputs_.push_back({program_.types[program_.outputs[i]], places_[outputRoots[i]]});
+  for (size_t i = 0; i < guardRoots.size(); ++i)
+    guards_.push_back({program_.types[guardValues[i]], places_[guardRoots[i]]});
+}
+
+}  // namespace pushforward

@@ -1,0 +1,70 @@
+// A plan: one list of kernel calls over a store and a workspace, made once and run many times.
+#pragma once
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "core/device.h"
+#include "core/op.h"
+#include "core/program.h"
+#include "core/store.h"
+
+namespace pushforward {
+
+/** Where an operand lives. `pointer` for slots and constants, which never move; an offset or an index for the rest. */
+struct Place {
+  enum class Kind : uint8_t { absent, fixed, workspace, tape, input } kind = Kind::absent;
+  void* pointer = nullptr;
+  size_t offset = 0;  // of workspace or tape; index of input
+};
+
+struct Step {
+  const KernelEntry* kernel;
+  size_t node;  // of the plan's program
+  std::vector<std::byte> parameters;
+  std::vector<Place> operands;
+  size_t scratch = 0;         // offset in the workspace
+  size_t scratchBytes = 0;
+};
+
+struct Output {
+  Type type;
+  Place place;
+};
+
+class Plan {
+ public:
+  /** Expands, lowers, fuses, lays out. Throws when an op has no kernel on the device. */
+  Plan(const Program& traced, Store& store, const Device& device, bool fuse);
+
+  const std::vector<Type>& inputs() const { return inputs_; }
+  const std::vector<Output>& outputs() const { return outputs_; }
+  const std::vector<Output>& guards() const { return guards_; }
+  const std::vector<Step>& steps() const { return steps_; }
+  size_t workspaceBytes() const { return workspaceBytes_; }
+  size_t tapeBytes() const { return tapeBytes_; }
+  size_t constantBytes() const { return constantBytes_; }
+  bool writesStore() const { return writesStore_; }
+  /** Steps with their places, bytes, operations and random words. */
+  std::string describe() const;
+
+ private:
+  struct Layout;
+  void scheduleNodes();
+  void placeLeaves(Store& store);
+  void makeSteps(const Device& device);
+  void layOut(const Device& device);
+
+  Program program_;
+  std::vector<size_t> order_;          // nodes in order of execution
+  std::vector<Place> places_;          // of every value
+  std::vector<Type> inputs_;
+  std::vector<Output> outputs_, guards_;
+  std::vector<Step> steps_;
+  std::vector<Memory> constants_;
+  size_t workspaceBytes_ = 0, tapeBytes_ = 0, constantBytes_ = 0;
+  size_t realBytes_ = 4;
+  bool writesStore_ = false;
+};
+
+}  // namespace pushforward

@@ -1,0 +1,181 @@
+#include "core/session.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <cstring>
+
+#include "core/error.h"
+#include "cpu/flush_denormals.h"
+#include "cpu/thread_pool.h"
+
+namespace pushforward {
+
+std::shared_ptr<Plan> Session::compile(const Program& program, bool fuse) {
+  std::lock_guard<std::mutex> lock(mutex_);
+  auto plan = std::make_shared<Plan>(program, store_, device_, fuse);
+  workspaceBytes_ = std::max(workspaceBytes_, plan->workspaceBytes());
+  tapeBytes_ = std::max(tapeBytes_, plan->tapeBytes());
+  size_t inputs = 0;
+  for (const Type& type : plan->inputs()) inputs += aligned(store_.bytesOf(type));
+  inputBytes_ = std::max(inputBytes_, inputs);
+  return plan;
+}
+
+void Session::addResident(std::shared_ptr<Resident> resident) {
+  std::lock_guard<std::mutex> lock(mutex_);
+  residents_.push_back(std::move(resident));
+}
+
+MemoryReport Session::memory() const {
+  MemoryReport report;
+  report.data = inputBytes_;
+  for (const auto& resident : residents_) report.data += resident->bytes();
+  report.parameters = store_.bytes(Region::parameters);
+  report.state = store_.bytes(Region::state);
+  report.tape = tapeBytes_;
+  report.workspace = workspaceBytes_;
+  return report;
+}
+
+void Session::reserve(const Plan& plan) {
+  if (plan.workspaceBytes() > workspace_.bytes()) workspace_ = Memory(plan.workspaceBytes(), false);
+  if (plan.tapeBytes() > tape_.bytes()) tape_ = Memory(plan.tapeBytes(), false);
+}
+
+namespace {
+
+template <class Real>
+void gatherColumn(const Resident::Column& column, const int32_t* indices, int64_t batch, void* destination) {
+  int64_t size = column.size;
+  if (column.kind == Resident::Column::Kind::int32) {
+    const int32_t* source = static_cast<const int32_t*>(column.memory.data());
+    int32_t* out = static_cast<int32_t*>(destination);
+    for (int64_t b = 0; b < batch; ++b) std::memcpy(out + b * size, source + indices[b] * size, static_cast<size_t>(size) * 4);
+    return;
+  }
+  Real* out = static_cast<Real*>(destination);
+  if (column.kind == Resident::Column::Kind::float32) {
+    const float* source = static_cast<const float*>(column.memory.data());
+    for (int64_t b = 0; b < batch; ++b)
+      for (int64_t i = 0; i < size; ++i) out[b * size + i] = static_cast<Real>(source[indices[b] * size + i] * column.scale);
+    return;
+  }
+  Real scaled[256];
+  for (int value = 0; value < 256; ++value) scaled[value] = static_cast<Real>(value * column.scale);
+  const uint8_t* source = static_cast<const uint8_t*>(column.memory.data());
+  for (int64_t b = 0; b < batch; ++b)
+    for (int64_t i = 0; i < size; ++i) out[b * size + i] = scaled[source[indices[b] * size + i]];
+}
+
+bool allFinite(const void* data, int64_t count, size_t realBytes) {
+  for (int64_t i = 0; i < count; ++i)
+    if (!std::isfinite(realBytes == 8 ? static_cast<const double*>(data)[i] : double(static_cast<const float*>(data)[i]))) return false;
+  return true;
+}
+
+/** One run: the places of the plan as pointers, then the list of kernel calls again and again. */
+class Runner {
+ public:
+  Runner(const Plan& plan, RunRequest& request, const Device& device, void* workspace, void* tape)
+      : plan_(plan), request_(request), device_(device), workspace_(workspace), tape_(tape), parallel_(poolOf(device.threads)) {
+    for (const Step& step : plan.steps()) {
+      calls_.push_back({step.parameters.data(), nullptr, at(workspace_, step.scratch), &state_, &parallel_});
+      for (const Place& place : step.operands) operands_.push_back(resolve(place));
+    }
+    size_t first = 0;
+    for (size_t i = 0; i < calls_.size(); ++i) {
+      calls_[i].operands = operands_.data() + first;
+      first += plan.steps()[i].operands.size();
+    }
+    state_.key[0] = request.key[0];
+    state_.key[1] = request.key[1];
+  }
+
+  void gather(int64_t step) {
+    if (!request_.resident) return;
+    const Resident& resident = *request_.resident;
+    int64_t batch = static_cast<int64_t>(request_.indices.size()) / request_.steps;
+    const int32_t* indices = request_.indices.data() + step * batch;
+    for (size_t c = 0; c < resident.columns.size(); ++c) {
+      auto gatherAs = device_.realBytes == 8 ? gatherColumn<double> : gatherColumn<float>;
+      gatherAs(resident.columns[c], indices, batch, request_.inputs[c].data());
+    }
+  }
+
+  void take(int64_t step) {
+    state_.step = request_.firstStep + static_cast<uint32_t>(step);
+    state_.rate = request_.rates.empty() ? 0 : request_.rates[static_cast<size_t>(step)];
+    for (size_t i = 0; i < calls_.size(); ++i) plan_.steps()[i].kernel->function(calls_[i]);
+  }
+
+  bool finite() const {
+    for (const Output& guard : plan_.guards())
+      if (!allFinite(resolve(guard.place), guard.type.shape.count(), device_.realBytes)) return false;
+    return true;
+  }
+
+  void copyOut(const Output& output, size_t bytes, std::vector<std::byte>& to) const {
+    const std::byte* from = static_cast<const std::byte*>(resolve(output.place));
+    to.insert(to.end(), from, from + bytes);
+  }
+
+ private:
+  static void* at(void* base, size_t offset) { return static_cast<std::byte*>(base) + offset; }
+  void* resolve(const Place& place) const {
+    switch (place.kind) {
+      case Place::Kind::absent: return nullptr;
+      case Place::Kind::fixed: return place.pointer;
+      case Place::Kind::workspace: return at(workspace_, place.offset);
+      case Place::Kind::tape: return at(tape_, place.offset);
+      case Place::Kind::input: return request_.inputs[place.offset].data();
+    }
+    return nullptr;
+  }
+
+  const Plan& plan_;
+  RunRequest& request_;
+  const Device& device_;
+  void* workspace_;
+  void* tape_;
+  Parallel parallel_;
+  RunState state_{};
+  std::vector<void*> operands_;
+  std::vector<KernelCall> calls_;
+};
+
+}  // namespace
+
+RunResult Session::run(const Plan& plan, RunRequest& request, const std::atomic<bool>& cancelled) {
+  std::lock_guard<std::mutex> lock(mutex_);
+  reserve(plan);
+  FlushDenormals flush(device_.realBytes == 4);
+  Runner runner(plan, request, device_, workspace_.data(), tape_.data());
+  RunResult result;
+  result.outputs.resize(plan.outputs().size());
+  result.recorded.resize(request.recordSlots.size());
+  for (size_t i = 0; i < plan.outputs().size(); ++i)
+    result.outputs[i].reserve(static_cast<size_t>(request.steps) * store_.bytesOf(plan.outputs()[i].type));
+  auto start = std::chrono::steady_clock::now();
+  for (int64_t step = 0; step < request.steps && !cancelled.load(std::memory_order_relaxed); ++step) {
+    runner.gather(step);
+    runner.take(step);
+    if (plan.writesStore() && !runner.finite()) {
+      result.numericStep = step;
+      break;
+    }
+    for (size_t i = 0; i < plan.outputs().size(); ++i)
+      runner.copyOut(plan.outputs()[i], store_.bytesOf(plan.outputs()[i].type), result.outputs[i]);
+    ++result.steps;
+    if (request.recordEvery > 0 && result.steps % request.recordEvery == 0)
+      for (size_t i = 0; i < request.recordSlots.size(); ++i) {
+        const Slot& slot = store_.find(request.recordSlots[i]);
+        const std::byte* from = static_cast<const std::byte*>(slot.memory.data());
+        result.recorded[i].insert(result.recorded[i].end(), from, from + store_.bytesOf(slot.type));
+      }
+  }
+  result.milliseconds = std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count();
+  return result;
+}
+
+}  // namespace pushforward

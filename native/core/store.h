@@ -1,0 +1,74 @@
+// The store: parameters, optimizer state and resident data sets. Slots are declared by the programs that are compiled against it,
+// allocated once and never moved.
+#pragma once
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "core/type.h"
+
+namespace pushforward {
+
+/** 64-byte aligned host memory, counted; throws OUT_OF_MEMORY beyond what the machine has. */
+class Memory {
+ public:
+  Memory() = default;
+  explicit Memory(size_t bytes, bool zero = true);
+  Memory(Memory&& other) noexcept { *this = std::move(other); }
+  Memory& operator=(Memory&& other) noexcept;
+  ~Memory();
+  void* data() const { return data_; }
+  size_t bytes() const { return bytes_; }
+
+ private:
+  void* data_ = nullptr;
+  size_t bytes_ = 0;
+};
+
+/** Bytes rounded up to a cache line. */
+constexpr size_t alignment = 64;
+constexpr size_t aligned(size_t bytes) { return (bytes + alignment - 1) / alignment * alignment; }
+
+enum class Region : uint8_t { parameters, state };
+
+struct Slot {
+  Type type;
+  Region region;
+  Memory memory;
+};
+
+/**
+ * Examples kept as they came (bytes or float32, int32 or float32 targets), in the order given. A batch is gathered into a plan's
+ * inputs as value · scale.
+ */
+struct Resident {
+  int64_t count = 0;
+  struct Column {
+    Memory memory;
+    enum class Kind : uint8_t { bytes, float32, int32 } kind = Kind::float32;
+    int64_t size = 0;  // elements per example
+    double scale = 1;
+  };
+  std::vector<Column> columns;
+  size_t bytes() const;
+};
+
+class Store {
+ public:
+  explicit Store(size_t realBytes) : realBytes_(realBytes) {}
+  /** Declares or finds; SHAPE_MISMATCH when it stands there with another type. */
+  Slot& declare(const std::string& name, const Type& type, Region region);
+  /** Throws INVALID_ARGUMENT naming it. */
+  Slot& find(const std::string& name);
+  size_t bytes(Region region) const;
+  std::vector<std::string> names() const;
+  size_t realBytes() const { return realBytes_; }
+  size_t bytesOf(const Type& type) const;
+
+ private:
+  size_t realBytes_;
+  std::map<std::string, std::unique_ptr<Slot>> slots_;
+};
+
+}  // namespace pushforward

@@ -1,0 +1,50 @@
+// C (+)= A B from packed panels, the part that one thread does. A panel of B is `depth` rows of tileColumns columns, read once for all
+// rows that multiply it; kernels (dense, matmul, update) decide where it comes from and which rows those are.
+#pragma once
+#include "cpu/gemm/tile.h"
+
+namespace pushforward::cpu::PUSHFORWARD_ISA {
+
+/** Depth of a panel. With AVX-512 a panel of B (32 KB) and a block of A (14 KB) just fit an L1 cache of 48 KB. */
+constexpr int64_t panelDepth = 256;
+constexpr int64_t panelFloats = panelDepth * tileColumns;
+
+/** Element (i, j) at data[i·rowStride + j·columnStride]. */
+struct Matrix {
+  const float* data;
+  int64_t rowStride, columnStride;
+
+  __attribute__((always_inline)) Matrix at(int64_t i, int64_t j) const {
+    return {data + i * rowStride + j * columnStride, rowStride, columnStride};
+  }
+};
+
+PUSHFORWARD_INLINE int64_t minimum(int64_t x, int64_t y) { return x < y ? x : y; }
+PUSHFORWARD_INLINE int64_t maximum(int64_t x, int64_t y) { return x > y ? x : y; }
+PUSHFORWARD_INLINE int64_t ceilDivide(int64_t x, int64_t y) { return (x + y - 1) / y; }
+PUSHFORWARD_INLINE int64_t roundUp(int64_t x, int64_t y) { return ceilDivide(x, y) * y; }
+
+/** Rows are multiplied in blocks of at most tileRows, as equal as can be: block i of `rows` begins at row blockBegin(rows, i). */
+PUSHFORWARD_INLINE int64_t blockCount(int64_t rows) { return ceilDivide(rows, tileRows); }
+PUSHFORWARD_INLINE int64_t blockBegin(int64_t rows, int64_t i) { return i * rows / blockCount(rows); }
+
+/** out[p·outStride + i] = lines(i, p), i < count, p < depth: `lines` are rows of A or columns of B. */
+void packLines(Matrix lines, int64_t count, int64_t depth, float* out, int64_t outStride);
+
+/** Blocks [first, last) of the rows of a [rows, depth]; the block that begins at row r is at out + r·depth. */
+void packRows(Matrix a, int64_t rows, int64_t first, int64_t last, int64_t depth, float* out);
+
+/** A panel of b [depth, columns], columns ≤ tileColumns; the rest of its last vector is zero. */
+void packColumns(Matrix b, int64_t columns, int64_t depth, float* out);
+
+/** Zeroes columns [columns, the next whole vector) of a panel that something else has filled. */
+void padPanel(float* panel, int64_t columns, int64_t depth);
+
+/**
+ * c [rows, columns] (+)= A B, A packed by packRows, b a panel (bStride tileColumns) or, with tileColumns columns, B as it stands.
+ * `next` is what will be read after this panel: line i of it (one cache line per row) is prefetched while block i is multiplied.
+ */
+void multiplyPanel(const float* a, int64_t rows, int64_t depth, const float* b, int64_t bStride, int64_t columns, float* c,
+                   int64_t cStride, bool accumulate, Prefetch next, int64_t nextColumns);
+
+}  // namespace pushforward::cpu::PUSHFORWARD_ISA

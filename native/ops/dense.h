@@ -1,0 +1,24 @@
+// Parameter block of dense_primal and dense_pushforward.
+#pragma once
+#include "core/kernel.h"
+#include "core/micro_program.h"
+#include "core/tangent.h"
+
+namespace pushforward {
+
+/**
+ * z = x w + b, y = act(z); ẏ_k = act'(z) ⊙ (ẋ_k w + x ẇ_k + ḃ_k), k < K.
+ * x [rows, in], w [in, out], b [out], ẋ [K, rows, in], ẇ [K, in, out], ḃ [K, out], y [rows, out], ẏ [K, rows, out].
+ * dense_primal: operands x, w, b, y; dense_pushforward: x, w, b, ẋ, ẇ, ḃ, y, ẏ; nullptr for b without bias and for tangents whose
+ * kind is not `given`. A lowRank ẇ_k is scale·Σ_q a_kq b_kqᵀ; ḃ is never lowRank. activation: z → y; slope: z → act'(z); both have
+ * zero ops when the activation is 'none'.
+ */
+struct DenseParameters {
+  int64_t rows, in, out;
+  int32_t directions;
+  int32_t hasBias;
+  TangentOperand xDot, wDot, bDot;
+  MicroProgram activation, slope;
+};
+
+}  // namespace pushforward

@@ -1,0 +1,168 @@
+// random: y[k, row, j] = scale · element (row, j) of direction k, by the law of core/philox.h. Bit-identical on every instruction set.
+#include "ops/random.h"
+
+#include "cpu/parallel.h"
+#include "cpu/philox.h"
+#include "cpu/tangent_panel.h"
+
+namespace pushforward::cpu::PUSHFORWARD_ISA {
+
+struct GaussianLaw {
+  PUSHFORWARD_INLINE Group draw(const Draw& draw, Wide blocks) { return drawGaussians(draw, blocks); }
+};
+struct UniformLaw {
+  PUSHFORWARD_INLINE Group draw(const Draw& draw, Wide blocks) { return drawUniforms(draw, blocks); }
+};
+
+// Whole groups go row by row. What is left of a row is narrower than a group: as many rows as fit are drawn at once.
+template <class Law>
+PUSHFORWARD_INLINE void fillPanel(const Draw& draw, int64_t n, int64_t row, int64_t rows, int64_t column, int64_t columns,
+                                  float* out, int64_t outStride) {
+  const int64_t rowBlocks = (n + 3) / 4, whole = columns / groupValues, rest = columns - whole * groupValues;
+  const uint64_t first = static_cast<uint64_t>(row * rowBlocks + column / 4);
+  if (whole > 0) {
+    const Wide pattern = laneBlocks();
+    for (int64_t i = 0; i < rows; ++i) {
+      float* to = out + i * outStride;
+      const uint64_t block = first + static_cast<uint64_t>(i * rowBlocks);
+      for (int64_t g = 0; g < whole; ++g, to += groupValues) {
+        const Group values = Law::draw(draw, pattern + (block + static_cast<uint64_t>(g * groupBlocks)));
+        store(to, values.low);
+        store(to + lanes, values.high);
+      }
+    }
+  }
+  if (rest > 0) {
+    const int width = static_cast<int>((rest + 3) / 4);
+    const int64_t together = groupBlocks / width;
+    const Wide pattern = laneBlocks(width, static_cast<uint64_t>(rowBlocks)) + (first + static_cast<uint64_t>(whole * groupBlocks));
+    for (int64_t i = 0; i < rows; i += together) {
+      const Group values = Law::draw(draw, pattern + static_cast<uint64_t>(i * rowBlocks));
+      float buffer[groupValues];
+      store(buffer, values.low);
+      store(buffer + lanes, values.high);
+      for (int64_t t = 0; t < together && i + t < rows; ++t) {
+        float* to = out + (i + t) * outStride + whole * groupValues;
+        const float* from = buffer + t * 4 * width;
+        int64_t j = 0;
+        for (; j + 4 <= rest; j += 4) __builtin_memcpy(to + j, from + j, 16);
+        for (; j < rest; ++j) to[j] = from[j];
+      }
+    }
+  }
+}
+
+PUSHFORWARD_INLINE void expandSigns(const uint32_t* words, int64_t bit, int64_t count, float* out) {
+  int64_t j = 0;
+  for (; j + lanes <= count; j += lanes) store(out + j, signsAt(words, bit + j));
+  if (j < count) storePartial(out + j, signsAt(words, bit + j), static_cast<int>(count - j));
+}
+
+PUSHFORWARD_INLINE void fillSigns(const Draw& draw, int64_t n, int64_t row, int64_t rows, int64_t column, int64_t columns,
+                                  float* out, int64_t outStride) {
+  const int64_t rowBlocks = (n + 127) / 128, bit = column % 128;
+  const int64_t blocks = (bit + columns + 127) / 128, whole = blocks / groupBlocks, rest = blocks % groupBlocks;
+  const uint64_t first = static_cast<uint64_t>(row * rowBlocks + column / 128);
+  uint32_t words[4 * groupBlocks + 1];  // one more for signsAt
+  words[4 * groupBlocks] = 0;
+  if (whole > 0) {
+    const Wide pattern = laneBlocks();
+    for (int64_t i = 0; i < rows; ++i) {
+      const uint64_t block = first + static_cast<uint64_t>(i * rowBlocks);
+      for (int64_t g = 0; g < whole; ++g) {
+        drawSignWords(draw, pattern + (block + static_cast<uint64_t>(g * groupBlocks)), words);
+        const int64_t begin = g == 0 ? 0 : g * groupSigns - bit;  // columns of this group
+        int64_t end = (g + 1) * groupSigns - bit;
+        if (end > columns) end = columns;
+        expandSigns(words, g == 0 ? bit : 0, end - begin, out + i * outStride + begin);
+      }
+    }
+  }
+  if (rest > 0) {
+    const int64_t together = groupBlocks / rest, begin = whole == 0 ? 0 : whole * groupSigns - bit;
+    const Wide pattern = laneBlocks(static_cast<int>(rest), static_cast<uint64_t>(rowBlocks)) +
+                         (first + static_cast<uint64_t>(whole * groupBlocks));
+    for (int64_t i = 0; i < rows; i += together) {
+      drawSignWords(draw, pattern + static_cast<uint64_t>(i * rowBlocks), words);
+      for (int64_t t = 0; t < together && i + t < rows; ++t)
+        expandSigns(words + t * 4 * rest, whole == 0 ? bit : 0, columns - begin, out + (i + t) * outStride + begin);
+    }
+  }
+}
+
+void fillTangentPanel(TangentKind kind, const Draw& draw, int64_t n, int64_t row, int64_t rows, int64_t column,
+                      int64_t columns, float* out, int64_t outStride) {
+  if (kind == TangentKind::gaussian)
+    fillPanel<GaussianLaw>(draw, n, row, rows, column, columns, out, outStride);
+  else
+    fillSigns(draw, n, row, rows, column, columns, out, outStride);
+}
+
+void fillUniformPanel(const Draw& draw, int64_t n, int64_t row, int64_t rows, int64_t column, int64_t columns, float* out,
+                      int64_t outStride) {
+  fillPanel<UniformLaw>(draw, n, row, rows, column, columns, out, outStride);
+}
+
+// A task is a piece of one direction that stays in L1: some rows, or a part of one.
+constexpr int64_t pieceValues = 4096;
+
+/** V = (1/√rank) Σ_q a_q b_qᵀ; `row` is a multiple of 4, rows and columns are at most `pieceValues`. */
+static void fillLowRankPanel(const Draw& draw, int rank, int64_t allRows, int64_t n, int64_t row, int64_t rows,
+                             int64_t column, int64_t columns, float* out, int64_t outStride) {
+  float left[pieceValues], right[pieceValues];
+  for (int q = 0; q < rank; ++q) {
+    Draw factor = draw;
+    factor.direction = draw.direction * static_cast<uint32_t>(rank) + static_cast<uint32_t>(q);
+    factor.stream = leftStream;
+    fillSigns(factor, allRows, 0, 1, row, rows, left, 0);
+    factor.stream = rightStream;
+    fillSigns(factor, n, 0, 1, column, columns, right, 0);
+    for (int64_t i = 0; i < rows; ++i) {
+      float* to = out + i * outStride;
+      const float a = left[i];
+      if (q == 0)
+        for (int64_t j = 0; j < columns; ++j) to[j] = a * right[j];
+      else
+        for (int64_t j = 0; j < columns; ++j) to[j] += a * right[j];
+    }
+  }
+  const float scale = static_cast<float>(1.0 / __builtin_sqrt(static_cast<double>(rank)));
+  if (rank > 1)
+    for (int64_t i = 0; i < rows; ++i)
+      for (int64_t j = 0; j < columns; ++j) out[i * outStride + j] *= scale;
+}
+
+static void random(const KernelCall& call) {
+  const RandomParameters& p = *static_cast<const RandomParameters*>(call.parameters);
+  float* y = static_cast<float*>(call.operands[0]);
+  if (p.rows <= 0 || p.n <= 0 || p.directions <= 0) return;
+  const int64_t pieceColumns = p.n < pieceValues ? p.n : pieceValues;
+  int64_t pieceRows = pieceValues / pieceColumns / 4 * 4;
+  if (pieceRows < 4) pieceRows = 4;
+  const int64_t across = (p.n + pieceColumns - 1) / pieceColumns, down = (p.rows + pieceRows - 1) / pieceRows;
+  parallelFor(call, p.directions * down * across, [&](int64_t index, int) {
+    const int64_t k = index / (down * across), row = index / across % down * pieceRows, column = index % across * pieceColumns;
+    const int64_t rows = row + pieceRows < p.rows ? pieceRows : p.rows - row;
+    const int64_t columns = column + pieceColumns < p.n ? pieceColumns : p.n - column;
+    const uint32_t step = p.fixedStep >= 0 ? static_cast<uint32_t>(p.fixedStep) : call.state->step;
+    const Draw draw = {{call.state->key[0], call.state->key[1]}, p.parameter, p.stream,
+                       static_cast<uint32_t>(p.firstDirection) + static_cast<uint32_t>(k), step};
+    float* out = y + (k * p.rows + row) * p.n + column;
+    if (p.rank > 0)
+      fillLowRankPanel(draw, p.rank, p.rows, p.n, row, rows, column, columns, out, p.n);
+    else if (p.distribution == Distribution::uniform)
+      fillPanel<UniformLaw>(draw, p.n, row, rows, column, columns, out, p.n);
+    else if (p.distribution == Distribution::gaussian)
+      fillPanel<GaussianLaw>(draw, p.n, row, rows, column, columns, out, p.n);
+    else
+      fillSigns(draw, p.n, row, rows, column, columns, out, p.n);
+    const float scale = static_cast<float>(p.scale);
+    if (scale != 1.0f)
+      for (int64_t i = 0; i < rows; ++i)
+        for (int64_t j = 0; j < columns; ++j) out[i * p.n + j] *= scale;
+  });
+}
+
+PUSHFORWARD_CPU_KERNEL(random, random, nullptr)
+
+}  // namespace pushforward::cpu::PUSHFORWARD_ISA

@@ -1,0 +1,138 @@
+// How a training step estimates its gradient, as plain data: what this version can do, and a plain sentence for what it cannot do yet.
+import {
+  assertBoolean,
+  assertChoice,
+  assertFinite,
+  assertInteger,
+  describe,
+  PushforwardError,
+  readOptions,
+} from '../errors.ts';
+import { lowRank, maxDirections, type Sampler, toSampler } from '../samplers.ts';
+
+/** Options of {@link forwardGradient}. */
+export interface ForwardGradientOptions {
+  /** What the random tangent perturbs. This version: 'weights'. Default: 'weights' */
+  perturb?: 'weights' | 'activations';
+  /** The law of the tangent. Default: `lowRank({ rank: 1 })` */
+  sampler?: Sampler;
+  /** Directions K of one step, an integer from 1 to 1024. Memory and time grow with it, variance falls. Default: 1 */
+  directions?: number;
+  /** How K directions become one estimate. This version: 'mean', (1/K) Σ c_k v_k. Default: 'mean' */
+  combine?: 'mean' | 'projection';
+  /** A direction for every example. This version: false. Default: false */
+  perExample?: boolean;
+  /** The largest norm of the estimate. Not available in this version. */
+  clip?: number;
+}
+
+/** How a step estimates the gradient: frozen plain data, made by {@link backprop} or {@link forwardGradient}. */
+export type GradientEstimator =
+  | {
+      /** Reverse mode over a tape. */
+      readonly kind: 'backprop';
+      /** Whether segments are computed again in the backward pass instead of kept. */
+      readonly checkpoint: boolean | number;
+    }
+  | {
+      /** Directional derivatives along random tangents, in the forward pass. */
+      readonly kind: 'forwardGradient';
+      /** With every default filled in. */
+      readonly options: Readonly<ForwardGradientOptions>;
+    };
+
+/**
+ * The options of a forward gradient with every default filled in.
+ * @internal
+ */
+export interface ForwardGradientSettings {
+  readonly perturb: 'weights';
+  readonly sampler: Sampler;
+  readonly directions: number;
+  readonly combine: 'mean';
+  readonly perExample: false;
+}
+
+/**
+ * The names of the options, to pick them from a call that has others too.
+ * @internal
+ */
+export const forwardGradientOptionNames: readonly (keyof ForwardGradientOptions)[] = Object.freeze([
+  'perturb',
+  'sampler',
+  'directions',
+  'combine',
+  'perExample',
+  'clip',
+] as const);
+
+function notYet(where: string, available: string, received: string): PushforwardError {
+  return new PushforwardError('INVALID_ARGUMENT', where, `${available}, all that this version has,`, received);
+}
+
+/**
+ * Reverse mode over a tape: the exact gradient of the batch's mean loss, at the cost of keeping every layer's residuals.
+ * @param options `checkpoint`: keep only some residuals and compute the rest again. This version: false. Default: false
+ * @throws PushforwardError INVALID_ARGUMENT
+ */
+export function backprop(options?: { checkpoint?: boolean | number }): GradientEstimator {
+  const { checkpoint = false } = readOptions<{ checkpoint?: boolean | number }>('backprop', options, ['checkpoint']);
+  if (checkpoint !== false) throw notYet('backprop', 'checkpoint: false', describe(checkpoint));
+  return Object.freeze({ kind: 'backprop', checkpoint: false });
+}
+
+/**
+ * Checks the options of a forward gradient and fills in the defaults. Throws INVALID_ARGUMENT.
+ * @internal
+ */
+export function readForwardGradient(where: string, options: unknown): ForwardGradientSettings {
+  const read = readOptions<ForwardGradientOptions>(where, options, forwardGradientOptionNames);
+  const { perturb = 'weights', directions = 1, combine = 'mean', perExample = false, clip } = read;
+  assertChoice(where, 'perturb', perturb, ['weights', 'activations']);
+  if (perturb !== 'weights') throw notYet(where, "perturb: 'weights'", describe(perturb));
+  const sampler = read.sampler === undefined ? lowRank({ rank: 1 }) : toSampler(where, 'sampler', read.sampler);
+  assertInteger(where, 'directions', directions, 1, maxDirections);
+  assertChoice(where, 'combine', combine, ['mean', 'projection']);
+  if (combine !== 'mean') throw notYet(where, "combine: 'mean'", describe(combine));
+  assertBoolean(where, 'perExample', perExample);
+  if (perExample) throw notYet(where, 'perExample: false', 'true');
+  if (clip !== undefined) {
+    assertFinite(where, 'clip', clip, { min: 0, above: true });
+    throw notYet(where, 'no clip', describe(clip));
+  }
+  return Object.freeze({ perturb, sampler, directions, combine, perExample });
+}
+
+/**
+ * Forward gradients: one forward pass gives the loss and its directional derivative c along a random tangent v, and c v estimates the
+ * gradient without bias. No backward pass, no tape. Baydin, Pearlmutter, Syme, Wood, Torr, *Gradients without Backpropagation*, arXiv
+ * 2202.08587.
+ * @throws PushforwardError INVALID_ARGUMENT for an unknown option, a value out of its range, or one that this version does not have yet
+ */
+export function forwardGradient(options?: ForwardGradientOptions): GradientEstimator {
+  return Object.freeze({ kind: 'forwardGradient', options: readForwardGradient('forwardGradient', options) });
+}
+
+/**
+ * An estimator from what a caller gives or a checkpoint's JSON holds. Throws INVALID_ARGUMENT.
+ * @internal
+ */
+export function toGradientEstimator(
+  where: string,
+  name: string,
+  value: unknown,
+):
+  | { readonly kind: 'backprop'; readonly checkpoint: false }
+  | { readonly kind: 'forwardGradient'; readonly options: ForwardGradientSettings } {
+  if (typeof value === 'object' && value !== null && Object.hasOwn(value, 'kind')) {
+    const { kind, checkpoint, options } = value as { kind: unknown; checkpoint?: never; options?: unknown };
+    if (kind === 'backprop') {
+      if (checkpoint !== undefined) backprop({ checkpoint });
+      return Object.freeze({ kind, checkpoint: false });
+    }
+    if (kind === 'forwardGradient')
+      return Object.freeze({ kind, options: readForwardGradient(`${where} ${name}`, options) });
+  }
+  const expected = `${name} to be made by backprop or forwardGradient`;
+  throw new PushforwardError('INVALID_ARGUMENT', where, expected, describe(value));
+}

@@ -1,0 +1,47 @@
+/**
+ * Trains neural networks natively, by forward gradients (one forward pass, no tape) and by backprop on the same kernels.
+ *
+ * @packageDocumentation
+ */
+export type { Batch, BatchesOptions, DatasetOptions, DataSource, IdxArray, IdxData, Mnist, MnistOptions } from './data/index.ts';
+export { data, Dataset } from './data/index.ts';
+export { type Device, devices } from './devices.ts';
+export { type ErrorCode, PushforwardError, type Seed } from './errors.ts';
+export { backprop, type ForwardGradientOptions, forwardGradient, type GradientEstimator } from './estimators/gradient.ts';
+export { type DenseLayerOptions, type Initializer, type Model, nn, parameter } from './nn/index.ts';
+export { type Activation, type DenseOptions, type MatmulOptions, type Ops, ops, type RandomOptions, type ReduceOptions, type ValueMethods } from './ops/index.ts';
+export {
+  type AdamOptions,
+  type AdamWOptions,
+  adam,
+  adamW,
+  type Optimizer,
+  type OptimizerOptions,
+  type SgdOptions,
+  sgd,
+} from './optimizers.ts';
+export type { DeviceName, RunOptions } from './plan/engine.ts';
+export { gaussian, lowRank, type MaterialiseOptions, rademacher, type Sampler, sphere } from './samplers.ts';
+export { constant, cosine, exponentialDecay, piecewise, type Schedule, warmup } from './schedules.ts';
+export { type DType, type Leaf, type NestedNumbers, Tensor, type TypedArray, tensor } from './tensor.ts';
+export { type Operand, Value } from './trace/value.ts';
+export type { Evaluation } from './trainer/evaluation.ts';
+export type { FitEvent, FitOptions } from './trainer/fit.ts';
+export { type Loss, type StepResult, Trainer, type TrainerOptions } from './trainer/trainer.ts';
+export { type ForwardGradientResult, forwardGrad } from './transforms/forward_gradient.ts';
+export { type MinimizeOptions, type Minimum, minimize } from './transforms/minimize.ts';
+export {
+  type Args,
+  evaluate,
+  grad,
+  type GradOptions,
+  hvp,
+  jacfwd,
+  jacrev,
+  jvp,
+  type Pullback,
+  type Transformed,
+  valueAndGrad,
+  vjp,
+} from './transforms/transforms.ts';
+export type { Data, Result } from './tree.ts';

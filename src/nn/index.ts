@@ -1,0 +1,8 @@
+// The namespace `nn`.
+import * as layers from './layers.ts';
+
+export type { DenseLayerOptions, Model } from './layers.ts';
+export { type Initializer, parameter } from './parameter.ts';
+
+/** Layers and the ways to put them together. */
+export const nn: typeof layers = Object.freeze({ ...layers });

@@ -1,0 +1,36 @@
+// The table of ops: `ops.<name>`, and by the loop below every op whose first input is a Value as a method of Value.
+import { Value } from '../trace/value.ts';
+import * as elementwise from './elementwise.ts';
+import * as loss from './loss.ts';
+import * as product from './product.ts';
+import * as random from './random.ts';
+import * as reduce from './reduce.ts';
+import * as shape from './shape.ts';
+
+export type { Activation, DenseOptions, MatmulOptions } from './product.ts';
+export type { RandomOptions } from './random.ts';
+export type { ReduceOptions } from './reduce.ts';
+
+/** The type of {@link ops}. */
+export type Ops = typeof elementwise & typeof product & typeof reduce & typeof loss & typeof shape & typeof random;
+
+/** Every op, for use inside traced functions. Inputs are Values, Tensors or numbers. */
+export const ops: Ops = Object.freeze({ ...elementwise, ...product, ...reduce, ...loss, ...shape, ...random });
+
+const notMethods = ['concat', 'random'] as const;
+
+/** The ops that take an Operand first, as methods. */
+export type ValueMethods = {
+  [K in Exclude<keyof Ops, (typeof notMethods)[number]>]: Ops[K] extends (x: never, ...rest: infer R) => unknown
+    ? (...rest: R) => Value
+    : never;
+};
+
+for (const [name, op] of Object.entries(ops)) {
+  if ((notMethods as readonly string[]).includes(name)) continue;
+  Object.defineProperty(Value.prototype, name, {
+    value(this: Value, ...rest: never[]): Value {
+      return (op as unknown as (x: Value, ...rest: never[]) => Value)(this, ...rest);
+    },
+  });
+}

@@ -1,0 +1,96 @@
+// The three programs of a trainer: predict, evaluate, train.
+import { describeShape, PushforwardError } from '../errors.ts';
+import type { Model } from '../nn/index.ts';
+import { mean } from '../ops/reduce.ts';
+import { type Body, traceBody } from '../trace/body.ts';
+import type { Graph, TraceContext } from '../trace/graph.ts';
+import { Value } from '../trace/value.ts';
+import type { Loss } from './trainer.ts';
+import { type DeclaredParameter, emitTrainingStep, type KnownEstimator, type KnownOptimizer, parameterGraph } from './training_program.ts';
+
+/** The shape, without the batch axis, and the type of the targets. */
+export interface TargetForm {
+  readonly targetShape: readonly number[];
+  readonly targetType: 'float32' | 'int32';
+}
+
+/** What the programs are made of. */
+export interface ModelOptions {
+  readonly model: Model;
+  readonly loss: Loss;
+  readonly inputShape: readonly number[];
+  readonly inputType: 'float32' | 'int32';
+}
+
+const leaf = { kind: 'leaf' } as const;
+
+/** A Value that a user's function must have returned. */
+function oneValue(where: string, body: Body): Value {
+  const [output] = body.outputs;
+  if (body.structure.kind !== 'leaf' || output === undefined) {
+    throw new PushforwardError('INVALID_ARGUMENT', where, 'a function that returns one Value', `a tree of ${body.outputs.length}`);
+  }
+  return output;
+}
+
+/** inputs [size, …] → the model's output. */
+export function modelProgram(
+  options: ModelOptions,
+  context: TraceContext,
+  size: number,
+): { graph: Graph; output: Value; declared: readonly DeclaredParameter[] } {
+  const { graph, parameters } = parameterGraph(context);
+  return graph.within(() => {
+    const x = graph.input([size, ...options.inputShape], options.inputType);
+    const body = traceBody('model', options.model as never, { kind: 'array', items: [leaf] }, [x], graph.context, graph);
+    oneValue('model', body);
+    const [output] = graph.emit('call', [x, ...body.graph.captured], { transform: 'none' }, [body.graph]) as [Value];
+    graph.finish('model', [output]);
+    return { graph, output, declared: parameters.declared };
+  });
+}
+
+function inputsOf(graph: Graph, options: ModelOptions, size: number, form: TargetForm): [Value, Value] {
+  return [graph.input([size, ...options.inputShape], options.inputType), graph.input([size, ...form.targetShape], form.targetType)];
+}
+
+function perExample(options: ModelOptions, x: Value, t: Value): { output: Value; losses: Value } {
+  const output: unknown = options.model(x);
+  if (!(output instanceof Value)) throw new PushforwardError('INVALID_ARGUMENT', 'model', 'a Value to be returned', typeof output);
+  const losses: unknown = options.loss(output, t);
+  if (!(losses instanceof Value)) throw new PushforwardError('INVALID_ARGUMENT', 'loss', 'a Value to be returned', typeof losses);
+  if (losses.shape.length !== 1 || losses.shape[0] !== x.shape[0]) {
+    throw new PushforwardError('SHAPE_MISMATCH', 'loss', `one loss per example, [${x.shape[0]}]`, describeShape(losses.shape));
+  }
+  return { output, losses };
+}
+
+/** inputs, targets → losses [size], and the model's output. */
+export function evaluationProgram(options: ModelOptions, context: TraceContext, size: number, form: TargetForm): Graph {
+  const { graph } = parameterGraph(context);
+  return graph.within(() => {
+    const [x, t] = inputsOf(graph, options, size, form);
+    const { losses, output } = perExample(options, x, t);
+    return graph.finish('evaluate', [losses, output]);
+  });
+}
+
+/** inputs, targets → loss, c; updates the parameters. */
+export function trainingProgram(
+  options: ModelOptions,
+  context: TraceContext,
+  size: number,
+  form: TargetForm,
+  gradient: KnownEstimator,
+  optimizer: KnownOptimizer,
+): Graph {
+  const { graph, parameters } = parameterGraph(context);
+  return graph.within(() => {
+    const inputs = inputsOf(graph, options, size, form);
+    const f = (x: Value, t: Value): Value => mean(perExample(options, x, t).losses);
+    const structure = { kind: 'array', items: [leaf, leaf] } as const;
+    const body = traceBody('training', f as never, structure, inputs, graph.context, graph);
+    emitTrainingStep(graph, parameters, body, [...inputs, ...body.graph.captured], gradient, optimizer);
+    return graph;
+  });
+}

@@ -1,0 +1,412 @@
+// The trainer: one store, its plans for training, evaluation and prediction, and the order in which calls reach them.
+import { assertFunction, assertInteger, assertSeed, assertSignal, describe, PushforwardError, readOptions, type Seed } from '../errors.ts';
+import { assertSource, type CheckedBatch, checkBatch, checkLeaf, type DataSource } from '../data/batches.ts';
+import type { Batch } from '../data/dataset.ts';
+import { type GradientEstimator, toGradientEstimator } from '../estimators/gradient.ts';
+import type { NativeArray, NativePlan } from '../native.ts';
+import type { Model } from '../nn/index.ts';
+import { type Optimizer, toOptimizer } from '../optimizers.ts';
+import { aborted, type DeviceName, Engine, type RunOptions, runOptionNames, runPlan, type Target, toTarget, translate } from '../plan/engine.ts';
+import { ratesFor } from '../schedules.ts';
+import { assertShape, type Leaf, Tensor, toTensor } from '../tensor.ts';
+import { encodeProgram } from '../trace/encode.ts';
+import type { Graph } from '../trace/graph.ts';
+import type { Value } from '../trace/value.ts';
+import { traceContext } from '../transforms/execute.ts';
+import { type Evaluation, evaluateSource } from './evaluation.ts';
+import { type FitEvent, type FitOptions, fitSource } from './fit.ts';
+import { evaluationProgram, modelProgram, type TargetForm, trainingProgram } from './programs.ts';
+import { type DeclaredParameter, initialisationProgram, type KnownEstimator, type KnownOptimizer } from './training_program.ts';
+
+/** One loss per example, [B]; the batch loss is their mean. `ops.softmaxCrossEntropy` is one. */
+export type Loss = (output: Value, target: Value) => Value;
+
+/** Options of {@link Trainer}. */
+export interface TrainerOptions extends Omit<RunOptions, 'signal'> {
+  /** A layer of `nn`, or any function of one Value that calls `parameter`. */
+  model: Model;
+  /** The shape of one example, without the batch axis. */
+  inputShape: readonly number[];
+  /** Default: 'float32' */
+  inputType?: 'float32' | 'int32';
+  /** One number per example. */
+  loss: Loss;
+  /** Made by `forwardGradient` or `backprop`. */
+  gradient: GradientEstimator;
+  /** Made by `sgd`, `adam` or `adamW`. */
+  optimizer: Optimizer;
+  /** Of the initial values, the tangents and the order of examples. Default: 0 */
+  seed?: Seed;
+}
+
+/** What one training step gives. */
+export interface StepResult {
+  /** The step's number, from 0. */
+  step: number;
+  /** The batch loss before the update. */
+  loss: number;
+  /** c_k = ∇f·v_k, one per direction; absent under backprop. */
+  directionalDerivatives?: number[];
+}
+
+const optionNames = [...runOptionNames.filter((name) => name !== 'signal'), 'model', 'inputShape', 'inputType', 'loss', 'gradient', 'optimizer', 'seed'] as const;
+
+/** What the modules of the trainer share. @internal */
+export interface TrainerCore {
+  readonly target: Target;
+  readonly engine: Engine;
+  readonly key: readonly [low: number, high: number];
+  readonly steps: number;
+  nextEpoch(): number;
+  checkedBatch(where: string, batch: unknown, name?: string): CheckedBatch;
+  trainingPlan(size: number, form: TargetForm): NativePlan;
+  evaluationPlan(size: number, form: TargetForm): NativePlan;
+  takeSteps(where: string, plan: NativePlan, request: StepsRequest): Promise<StepResult[]>;
+  /** Runs in order with every other call, and rejects with DISPOSED once the trainer is. */
+  enqueue<T>(where: string, task: () => Promise<T>): Promise<T>;
+  readonly inputShape: readonly number[];
+  readonly inputType: 'float32' | 'int32';
+}
+
+/** Some steps in one native call. @internal */
+export interface StepsRequest {
+  readonly steps: number;
+  readonly inputs: readonly (NativeArray | null)[];
+  readonly resident?: import('../native.ts').NativeResident;
+  readonly indices?: Int32Array;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/**
+ * Trains a model. The constructor traces it, checks shapes, finds the device and throws at once; memory is allocated by the first call.
+ * `step`, `fit` and `setParameters` reject with BUSY while another of them runs; `predict`, `evaluate` and `parameters` are served in
+ * order, between two steps. Every call rejects with DISPOSED after {@link Trainer.dispose}.
+ */
+export class Trainer implements Disposable {
+  readonly #options: Required<Pick<TrainerOptions, 'model' | 'loss' | 'inputShape' | 'inputType'>>;
+  readonly #gradient: KnownEstimator;
+  readonly #optimizer: KnownOptimizer;
+  readonly #target: Target;
+  readonly #key: readonly [low: number, high: number];
+  readonly #declared: readonly DeclaredParameter[];
+  readonly #plans = new Map<string, NativePlan>();
+  readonly #running = new Set<NativePlan>();
+  #engine: Engine | undefined;
+  #disposed = false;
+  #busy: string | undefined;
+  #steps = 0;
+  #epochs = 0;
+  #targetForm: TargetForm | undefined;
+
+  /** @throws PushforwardError INVALID_ARGUMENT, SHAPE_MISMATCH, NO_DEVICE: whatever is wrong with the options or in the model */
+  constructor(options: TrainerOptions) {
+    const where = 'Trainer';
+    const read = readOptions<TrainerOptions>(where, options, optionNames);
+    const { model, inputShape, inputType = 'float32', loss, gradient, optimizer, seed = 0, ...run } = read;
+    assertFunction(where, 'model', model);
+    assertFunction(where, 'loss', loss);
+    if (inputType !== 'float32' && inputType !== 'int32') {
+      throw new PushforwardError('INVALID_ARGUMENT', where, "inputType to be 'float32' or 'int32'", describe(inputType));
+    }
+    const shape = assertShape(where, 'inputShape', inputShape, 1);
+    this.#options = { model: model as Model, loss: loss as unknown as Loss, inputShape: shape, inputType };
+    this.#gradient = toGradientEstimator(where, 'gradient', gradient) as KnownEstimator;
+    this.#optimizer = toOptimizer(where, 'optimizer', optimizer);
+    this.#key = assertSeed(where, 'seed', seed);
+    this.#target = toTarget(where, run as RunOptions);
+    const traced = modelProgram(this.#options, traceContext(this.#target), 1);
+    this.#declared = traced.declared;
+    if (this.#declared.length === 0) {
+      throw new PushforwardError('INVALID_ARGUMENT', where, 'a model with at least one parameter', 'one without');
+    }
+    new Engine(this.#target).session.dispose(); // NO_DEVICE now rather than in the first call
+  }
+
+  /** The device that was chosen. */
+  get device(): DeviceName {
+    return this.#target.device;
+  }
+
+  /** Training steps taken so far. */
+  get steps(): number {
+    return this.#steps;
+  }
+
+  /** One training step on one batch. */
+  async step(batch: Batch, options?: { signal?: AbortSignal }): Promise<StepResult> {
+    const where = 'Trainer.step';
+    const { signal } = readOptions<{ signal?: AbortSignal }>(where, options, ['signal']);
+    assertSignal(where, signal);
+    return this.#exclusive(where, async (core) => {
+      const checked = core.checkedBatch(where, batch);
+      const inputs = [checked.inputs.data.slice(), checked.targets.data.slice()] as NativeArray[];
+      const plan = core.trainingPlan(checked.size, targetForm(checked));
+      const [result] = await core.enqueue(where, () => core.takeSteps(where, plan, { steps: 1, inputs, signal }));
+      return result as StepResult;
+    });
+  }
+
+  /**
+   * Trains for whole epochs. A Dataset is made resident, shuffled anew each epoch by the seed, and gathered natively; a stream is
+   * taken batch by batch. After an abort it resolves with `aborted: true` and the parameters of the last whole step.
+   */
+  async fit(data: DataSource, options: FitOptions): Promise<{ steps: number; epochs: FitEvent[]; aborted: boolean }> {
+    assertSource('Trainer.fit', 'data', data);
+    return this.#exclusive('Trainer.fit', (core) => fitSource(core, 'Trainer.fit', data, options));
+  }
+
+  /** {@link Trainer.fit} as a stream of its progress events; leaving the loop ends the training after the step in flight. */
+  async *events(data: DataSource, options: FitOptions): AsyncGenerator<FitEvent, void, undefined> {
+    const stop = new AbortController();
+    const { signal, onProgress, ...rest } = options;
+    signal?.addEventListener('abort', () => stop.abort(), { once: true });
+    if (signal?.aborted) stop.abort();
+    const waiting: FitEvent[] = [];
+    let wake = (): void => undefined;
+    let ended = false;
+    const push = (event: FitEvent): void => {
+      waiting.push(event);
+      onProgress?.(event);
+      wake();
+    };
+    const done = this.fit(data, { ...rest, signal: stop.signal, onProgress: push }).finally(() => {
+      ended = true;
+      wake();
+    });
+    done.catch(() => undefined); // awaited below; until then a rejection is not unhandled
+    try {
+      while (true) {
+        while (waiting.length > 0) yield waiting.shift() as FitEvent;
+        if (ended) break;
+        await new Promise<void>((resolve) => {
+          wake = resolve;
+        });
+      }
+      await done;
+    } finally {
+      stop.abort();
+    }
+  }
+
+  /** The mean loss over a source, and `accuracy` where the targets are class labels. */
+  async evaluate(data: DataSource, options?: { batchSize?: number; signal?: AbortSignal }): Promise<Evaluation> {
+    const where = 'Trainer.evaluate';
+    assertSource(where, 'data', data);
+    const { batchSize = 256, signal } = readOptions<{ batchSize?: number; signal?: AbortSignal }>(where, options, ['batchSize', 'signal']);
+    assertInteger(where, 'batchSize', batchSize, 1, 2 ** 31 - 1);
+    assertSignal(where, signal);
+    return evaluateSource(this.#core(where), where, data, batchSize, signal);
+  }
+
+  /** The model's output for inputs [B, ...inputShape]. */
+  async predict(inputs: Leaf, options?: { signal?: AbortSignal }): Promise<Tensor> {
+    const where = 'Trainer.predict';
+    const { signal } = readOptions<{ signal?: AbortSignal }>(where, options, ['signal']);
+    assertSignal(where, signal);
+    const core = this.#core(where);
+    const { inputShape, inputType } = this.#options;
+    const x = checkLeaf(where, 'inputs', inputs, inputShape, inputType);
+    const traced = modelProgram(this.#options, traceContext(this.#target), x.shape[0] as number);
+    const plan = this.#plan(`predict ${x.shape[0]}`, () => traced.graph);
+    const data = x.data.slice() as NativeArray;
+    const request = { inputs: [data], keyLow: this.#key[0], keyHigh: this.#key[1], firstStep: 0, steps: 1 };
+    const result = await core.enqueue(where, () => this.#run(where, plan, () => runPlan(where, plan, request, signal)));
+    return Tensor.of(result.outputs[0] as NativeArray, traced.output.shape);
+  }
+
+  /** Copies of all parameters by name, in order of declaration. */
+  async parameters(): Promise<Record<string, Tensor>> {
+    const core = this.#core('Trainer.parameters');
+    return core.enqueue('Trainer.parameters', async () =>
+      Object.fromEntries(
+        this.#declared.map(({ name, shape }) => [name, Tensor.of(translate(() => core.engine.session.read(name)), shape)]),
+      ),
+    );
+  }
+
+  /** Replaces the named parameters; every name and shape is checked before one is written. */
+  async setParameters(values: Readonly<Record<string, Leaf>>): Promise<void> {
+    const where = 'Trainer.setParameters';
+    return this.#exclusive(where, async (core) => {
+      const writes = this.#checkedParameters(where, values);
+      await core.enqueue(where, async () => {
+        for (const [name, data] of writes) translate(() => core.engine.session.write(name, data));
+      });
+    });
+  }
+
+  #checkedParameters(where: string, values: unknown): [string, NativeArray][] {
+    const known = new Map(this.#declared.map(({ name, shape }) => [name, shape]));
+    const read = readOptions<Record<string, Leaf>>(where, values, [...known.keys()]);
+    return Object.entries(read).map(([name, leaf]) => {
+      const shape = known.get(name) as readonly number[];
+      const found = toTensor(where, `'${name}'`, leaf as Leaf);
+      if (found.shape.length !== shape.length || found.shape.some((size, axis) => size !== shape[axis])) {
+        throw new PushforwardError('SHAPE_MISMATCH', where, `'${name}' of shape [${shape.join(', ')}]`, describe(found));
+      }
+      if (found.dtype === 'int32' || (found.dtype === 'float64' && this.#target.device !== 'reference')) {
+        throw new PushforwardError('DTYPE_MISMATCH', where, `'${name}' of float32`, describe(found));
+      }
+      return [name, found.data.slice() as NativeArray];
+    });
+  }
+
+  /** Bytes by region; zeros before the first call. */
+  memory(): Readonly<Record<'data' | 'parameters' | 'state' | 'tape' | 'workspace' | 'total', number>> {
+    if (this.#disposed) throw disposed('Trainer.memory');
+    const bytes = this.#engine?.session.memory() ?? { data: 0, parameters: 0, state: 0, tape: 0, workspace: 0 };
+    return Object.freeze({ ...bytes, total: Object.values(bytes).reduce((sum, part) => sum + part, 0) });
+  }
+
+  /** The compiled plans: their steps with operations, bytes, random words and places. */
+  describe(): string {
+    if (this.#disposed) throw disposed('Trainer.describe');
+    if (this.#plans.size === 0) return 'no plan yet: it is compiled by the first step\n';
+    return [...this.#plans].map(([name, plan]) => `${name}\n${plan.describe()}`).join('\n');
+  }
+
+  /** Frees everything. A call in flight rejects with DISPOSED; its memory is freed when it has stopped. */
+  dispose(): void {
+    if (this.#disposed) return;
+    this.#disposed = true;
+    for (const plan of this.#running) plan.cancel();
+    this.#plans.clear();
+    this.#engine?.session.dispose();
+    this.#engine = undefined;
+  }
+
+  /** {@link Trainer.dispose}, for `using`. */
+  [Symbol.dispose](): void {
+    this.dispose();
+  }
+
+  async #exclusive<T>(where: string, task: (core: TrainerCore) => Promise<T>): Promise<T> {
+    const core = this.#core(where);
+    if (this.#busy !== undefined) throw new PushforwardError('BUSY', where, 'no other training call in flight', this.#busy);
+    this.#busy = `a call while ${where.replace('Trainer.', '')} runs`;
+    try {
+      return await task(core);
+    } finally {
+      this.#busy = undefined;
+    }
+  }
+
+  #open(): Engine {
+    if (this.#engine !== undefined) return this.#engine;
+    const engine = new Engine(this.#target);
+    const program = initialisationProgram(traceContext(this.#target), this.#declared);
+    const plan = translate(() => engine.session.compile(encodeProgram(program), this.#target.fuse));
+    this.#engine = engine;
+    const request = { inputs: [], keyLow: this.#key[0], keyHigh: this.#key[1], firstStep: 0, steps: 1 };
+    engine.enqueue(() => runPlan('Trainer', plan, request, undefined)).catch(() => undefined);
+    return engine;
+  }
+
+  #plan(name: string, program: () => Graph): NativePlan {
+    let plan = this.#plans.get(name);
+    if (plan === undefined) {
+      const bytes = encodeProgram(program());
+      const { session } = this.#open();
+      plan = translate(() => session.compile(bytes, this.#target.fuse));
+      this.#plans.set(name, plan);
+    }
+    return plan;
+  }
+
+  async #run<T>(where: string, plan: NativePlan, run: () => Promise<T>): Promise<T> {
+    this.#running.add(plan);
+    try {
+      return await run();
+    } catch (error) {
+      if (this.#disposed) throw disposed(where);
+      throw error;
+    } finally {
+      this.#running.delete(plan);
+    }
+  }
+
+  #core(where: string): TrainerCore {
+    if (this.#disposed) throw disposed(where);
+    const engine = this.#open();
+    const trainer = this;
+    const context = traceContext(this.#target, true);
+    return {
+      target: this.#target,
+      engine,
+      key: this.#key,
+      inputShape: this.#options.inputShape,
+      inputType: this.#options.inputType,
+      get steps() {
+        return trainer.#steps;
+      },
+      nextEpoch: () => this.#epochs++,
+      checkedBatch: (name, batch, what) => this.#checkedBatch(name, batch, what),
+      trainingPlan: (size, form) =>
+        this.#plan(`train ${planName(size, form)}`, () =>
+          trainingProgram(this.#options, context, size, form, this.#gradient, this.#optimizer),
+        ),
+      evaluationPlan: (size, form) =>
+        this.#plan(`evaluate ${planName(size, form)}`, () =>
+          evaluationProgram(this.#options, traceContext(this.#target), size, form),
+        ),
+      takeSteps: (name, plan, request) => this.#takeSteps(name, plan, request),
+      enqueue: (name, task) =>
+        engine.enqueue(async () => {
+          if (this.#disposed) throw disposed(name);
+          const result = await task();
+          if (this.#disposed) throw disposed(name);
+          return result;
+        }),
+    };
+  }
+
+  #checkedBatch(where: string, batch: unknown, name?: string): CheckedBatch {
+    const { inputShape, inputType } = this.#options;
+    const form = { inputShape, inputType, ...(this.#targetForm ?? {}) };
+    return checkBatch(where, batch, form, name);
+  }
+
+  async #takeSteps(where: string, plan: NativePlan, request: StepsRequest): Promise<StepResult[]> {
+    const first = this.#steps;
+    const { signal, ...rest } = request;
+    if (signal?.aborted) throw aborted(where);
+    const result = await this.#run(where, plan, () =>
+      runPlan(
+        where,
+        plan,
+        { ...rest, keyLow: this.#key[0], keyHigh: this.#key[1], firstStep: first, rates: ratesFor(this.#optimizer.learningRate, first, request.steps) },
+        undefined,
+      ),
+    );
+    if (this.#disposed) throw disposed(where);
+    this.#steps += result.steps;
+    if (result.numericStep >= 0) {
+      throw new PushforwardError(
+        'NUMERIC',
+        where,
+        'a finite loss and finite directional derivatives',
+        `one that is not at step ${first + result.numericStep}; that step changed nothing`,
+      );
+    }
+    const [losses, c] = result.outputs as [NativeArray, NativeArray | undefined];
+    const directions = c === undefined ? 0 : c.length / result.steps;
+    return Array.from({ length: result.steps }, (_, i) => ({
+      step: first + i,
+      loss: losses[i] as number,
+      ...(c === undefined ? {} : { directionalDerivatives: [...c.subarray(i * directions, (i + 1) * directions)] }),
+    }));
+  }
+}
+
+/** The form of the targets of a checked batch. */
+function targetForm(batch: CheckedBatch): TargetForm {
+  return { targetShape: batch.targets.shape.slice(1), targetType: batch.targets.dtype === 'int32' ? 'int32' : 'float32' };
+}
+
+function planName(size: number, { targetShape, targetType }: TargetForm): string {
+  return `batch ${size}, ${targetType} targets [${targetShape.join(', ')}]`;
+}
+
+function disposed(where: string): PushforwardError {
+  return new PushforwardError('DISPOSED', where, 'a live trainer', 'a disposed one');
+}

@@ -1,0 +1,79 @@
+// forwardGrad: the paper's estimate of a gradient as a function of data.
+import { assertFunction, assertInteger, assertSeed, readOptions, type Seed } from '../errors.ts';
+import { type ForwardGradientOptions, forwardGradientOptionNames, type ForwardGradientSettings, readForwardGradient } from '../estimators/gradient.ts';
+import { type RunOptions, runOptionNames } from '../plan/engine.ts';
+import type { Tensor } from '../tensor.ts';
+import { type Body, scalarOutput } from '../trace/body.ts';
+import type { Graph } from '../trace/graph.ts';
+import type { Value } from '../trace/value.ts';
+import { type Data, type Result, type Structure, unflatten } from '../tree.ts';
+import { rangeOf, type Traceable, traceCall } from './call.ts';
+import { execute } from './execute.ts';
+import type { Args, GradOptions } from './transforms.ts';
+
+/** What one call of a {@link forwardGrad} function gives. */
+export interface ForwardGradientResult<G> {
+  /** The value of f. */
+  value: Tensor;
+  /** The estimate (1/K) Σ c_k v_k, like the argument. */
+  gradient: G;
+  /** c_k = ∇f·v_k, one per direction. */
+  directionalDerivatives: number[];
+  /** The step at which the directions were drawn. */
+  step: number;
+}
+
+/** Emits a forwardGradient node: [loss, extras…, c [K], estimates of `wrt`…]. `parameters`: the ordinal of each of wrt. */
+export function emitForwardGradient(
+  graph: Graph,
+  body: Body,
+  inputs: readonly Value[],
+  wrt: readonly number[],
+  parameters: readonly number[],
+  settings: ForwardGradientSettings,
+): Value[] {
+  const { sampler, directions } = settings;
+  const attributes = { sampler: sampler.kind, rank: sampler.rank ?? 1, directions, wrt, parameters };
+  return graph.emit('forwardGradient', inputs, attributes, [body.graph]);
+}
+
+/**
+ * An unbiased estimate of the gradient of a scalar function from forward passes alone: (1/K) Σ_k (∇f·v_k) v_k (Baydin et al. 2022). Call i of
+ * the returned function draws at step `firstStep + i`: a new direction each call, repeatable by seed and firstStep. Leaf j of the
+ * argument is parameter j of the random streams.
+ */
+export function forwardGrad<A extends Args>(
+  f: (...args: A) => Value,
+  options?: GradOptions & ForwardGradientOptions & { seed?: Seed; firstStep?: number },
+): (...args: { [K in keyof A]: Data<A[K]> }) => Promise<ForwardGradientResult<Result<A[0]>>> {
+  assertFunction('forwardGrad', 'f', f);
+  type All = GradOptions & ForwardGradientOptions & { seed?: Seed; firstStep?: number };
+  const names: readonly (keyof All & string)[] = [...runOptionNames, ...forwardGradientOptionNames, 'argnums', 'seed', 'firstStep'];
+  const given = readOptions<All>('forwardGrad', options, names);
+  const { argnums: argnum = 0, seed = 0, firstStep = 0 } = given;
+  assertInteger('forwardGrad', 'argnums', argnum, 0, 255);
+  assertInteger('forwardGrad', 'firstStep', firstStep, 0, 2 ** 32 - 1);
+  const key = assertSeed('forwardGrad', 'seed', seed);
+  const pick = (from: readonly string[]): object => Object.fromEntries(Object.entries(given).filter(([name]) => from.includes(name)));
+  const settings = readForwardGradient('forwardGrad', pick(forwardGradientOptionNames));
+  const run = pick(runOptionNames) as RunOptions;
+
+  const onValues = (...args: never[]): unknown => {
+    const called = traceCall('forwardGrad', f as Traceable, args);
+    scalarOutput('forwardGrad', called.body);
+    const [start, end] = rangeOf('forwardGrad', called, argnum);
+    const wrt = Array.from({ length: end - start }, (_, i) => start + i);
+    const outputs = emitForwardGradient(called.graph, called.body, called.inputs, wrt, wrt.map((_, i) => i), settings);
+    const [value, c, ...estimates] = outputs;
+    return { value, c, gradient: unflatten(called.structures[argnum] as Structure, estimates) };
+  };
+  const { sampler, directions } = settings;
+  const planKey = `forwardGrad ${argnum} ${sampler.kind} ${sampler.rank ?? ''} ${directions}`;
+  let next = firstStep;
+  return async (...args) => {
+    const step = next++;
+    const execution = { where: 'forwardGrad', f: f as Traceable, key: planKey, onValues, options: run, seed: key, step };
+    const { value, c, gradient } = (await execute(execution, args)) as { value: Tensor; c: Tensor; gradient: Result<A[0]> };
+    return { value, gradient, directionalDerivatives: [...c.data], step };
+  };
+}

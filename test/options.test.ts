@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { assertInteger, assertSeed } from '../src/errors.ts';
+import { allocate, assertFunction, assertInteger, assertSeed, assertSignal } from '../src/errors.ts';
 import { backprop, forwardGradient, toGradientEstimator } from '../src/estimators/gradient.ts';
 import { adam, adamW, type Optimizer, sgd, toOptimizer } from '../src/optimizers.ts';
 import { gaussian, lowRank, rademacher, type Sampler, sphere, toSampler } from '../src/samplers.ts';
@@ -251,6 +251,18 @@ const misuses: Misuse[] = [
   [draw({ direction: 2 ** 22 }, lowRank({ rank: 4 })), INVALID, 'direction to be an integer from 0 to 2^22 - 1'],
   [draw({ stream: 1 }), INVALID, 'only the options shape, parameter, seed, step, direction but received "stream"'],
   [() => assertInteger('t', 'n', 5n), INVALID, '5n'],
+  [
+    () => assertFunction('t', 'onProgress', 'log'),
+    INVALID,
+    '[t] expected onProgress to be a function but received "log"',
+  ],
+  [
+    () => assertSignal('t', { aborted: false }),
+    INVALID,
+    'signal to be an AbortSignal but received an object with the key aborted',
+  ],
+  [() => assertSignal('t', null), INVALID, 'null'],
+  [() => allocate('t', '7 examples', () => new Float32Array(2 ** 53)), 'OUT_OF_MEMORY', 'memory for 7 examples'],
 ];
 for (const [i, misuse] of misuses.entries()) test(`refused: ${i} ${misuse[2]}`, () => refuses(misuse));
 

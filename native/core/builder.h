@@ -17,8 +17,9 @@ class Builder {
                             std::vector<std::shared_ptr<const Program>> bodies = {});
   ValueId emit(const std::string& op, std::vector<ValueId> inputs, Attributes attributes = {});
 
-  const Type& type(ValueId value) const { return program_.types[value]; }
-  const Shape& shape(ValueId value) const { return program_.types[value].shape; }
+  // By value: the next emit may move the program's types.
+  Type type(ValueId value) const { return program_.types[value]; }
+  Shape shape(ValueId value) const { return program_.types[value].shape; }
   Program& program() { return program_; }
   Phase phase = Phase::forward;
 

@@ -1,5 +1,5 @@
-// Internal linkage and forced inlining: a header shared by files built for different instruction sets must leave no out-of-line copy
-// behind, or the linker may keep the AVX-512 one for everyone.
+// Internal linkage and forced inlining: a header shared by files built for different instruction sets must leave no
+// out-of-line copy behind, or the linker may keep the AVX-512 one for everyone.
 #pragma once
 
 #if defined(__CUDACC__)

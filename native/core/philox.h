@@ -20,8 +20,9 @@ struct Draw {
   uint32_t step;
 };
 
-constexpr uint32_t tangentStream = 0, initialisationStream = 1, dropoutStream = 2, shuffleStream = 3, activityStream = 4,
-                   leftStream = 5, rightStream = 6, leftExampleStream = 7, rightExampleStream = 8, firstUserStream = 16;
+constexpr uint32_t tangentStream = 0, initialisationStream = 1, dropoutStream = 2, shuffleStream = 3,
+                   activityStream = 4, leftStream = 5, rightStream = 6, leftExampleStream = 7, rightExampleStream = 8,
+                   firstUserStream = 16;
 
 constexpr uint32_t philoxMultiplier0 = 0xD2511F53u, philoxMultiplier1 = 0xCD9E8D57u;
 constexpr uint32_t philoxWeyl0 = 0x9E3779B9u, philoxWeyl1 = 0xBB67AE85u;
@@ -57,7 +58,7 @@ static inline void gaussianPair(uint32_t word0, uint32_t word1, double& z0, doub
   z1 = radius * __builtin_sin(angle);
 }
 
-/** log1p on [√½ − 1, √2 − 1] without its factor: ln(1 + s) = s + s² (−½ + s P(s)), relative error 6e-9. */
+/** p of ln(1 + s) = s + s² p(s), s in [√½ − 1, √2 − 1]; relative error 6e-9 in the logarithm. */
 template <class A>
 PUSHFORWARD_INLINE typename A::F log1pPolynomial(typename A::F s) {
   typename A::F p = A::fma(A::constant(-0x1.38b6e6p-4f), s, A::constant(0x1.055be4p-3f));
@@ -71,10 +72,11 @@ PUSHFORWARD_INLINE typename A::F log1pPolynomial(typename A::F s) {
 }
 
 /**
- * THE list of operations of a float32 gaussian, the same for one number and for a vector of them: every step is exact or correctly
- * rounded, so the bits agree on every device. A has F and U, the types of floats and words, and
- *   fma(x, y, z), sqrt(x): correctly rounded · fromInteger(u): u as int32, correctly rounded · bits(f), real(u): the same bits ·
- *   constant(f) · select(u, bit, x, y): x where u has the bit, else y.
+ * THE list of operations of a float32 gaussian, the same for one number and for a vector of them: every step is exact
+ * or correctly rounded, so the bits agree on every device. A has F and U, the types of floats and words, and
+ *   fma(x, y, z), sqrt(x): correctly rounded; constant(f): f in every lane
+ *   fromInteger(u): u as int32, correctly rounded; bits(f), real(u): the same bits as the other type
+ *   select(u, bit, x, y): x where u has the bit, else y.
  */
 template <class A>
 PUSHFORWARD_INLINE void gaussianPair(typename A::U word0, typename A::U word1, typename A::F& z0, typename A::F& z1) {
@@ -180,13 +182,18 @@ static inline void fillRademacher(const Draw& draw, int64_t n, int64_t row, int6
     for (int64_t j = 0; j < n; j += 128) {
       uint32_t w[4];
       drawBlock(draw, static_cast<uint32_t>((row + i) * ((n + 127) / 128) + j / 128), w);
-      for (int64_t k = 0; k < 128 && j + k < n; ++k) out[i * n + j + k] = (w[k / 32] >> (k % 32) & 1u) != 0 ? T(-1) : T(1);
+      for (int64_t k = 0; k < 128 && j + k < n; ++k)
+        out[i * n + j + k] = (w[k / 32] >> (k % 32) & 1u) != 0 ? T(-1) : T(1);
     }
 }
 
-/** V = (1/√rank) Σ_q a_q b_qᵀ with rademacher a_q [allRows] (stream 5) and b_q [n] (stream 6), direction draw.direction·rank + q. */
+/**
+ * V = (1/√rank) Σ_q a_q b_qᵀ with rademacher a_q [allRows] (stream 5) and b_q [n] (stream 6), direction
+ * draw.direction·rank + q.
+ */
 template <class T>
-static inline void fillLowRank(const Draw& draw, int rank, int64_t allRows, int64_t n, int64_t row, int64_t rows, T* out) {
+static inline void fillLowRank(const Draw& draw, int rank, int64_t allRows, int64_t n, int64_t row, int64_t rows,
+                               T* out) {
   const T scale = static_cast<T>(1.0 / __builtin_sqrt(static_cast<double>(rank)));
   for (int64_t i = 0; i < rows * n; ++i) out[i] = 0;
   for (int q = 0; q < rank; ++q) {
@@ -205,7 +212,10 @@ static inline void fillLowRank(const Draw& draw, int rank, int64_t allRows, int6
   for (int64_t i = 0; i < rows * n; ++i) out[i] *= scale;
 }
 
-/** Fisher–Yates from the end: order = a permutation of [0, n) for `epoch`; swap i with ⌊word·(i + 1) / 2³²⌋, word i of the row. */
+/**
+ * Fisher–Yates from the end: order = a permutation of [0, n) for `epoch`; swap i with ⌊word·(i + 1) / 2³²⌋, word i of
+ * the row.
+ */
 static inline void shuffle(const uint32_t key[2], uint32_t epoch, int64_t n, uint32_t* order) {
   const Draw draw = {{key[0], key[1]}, 0, shuffleStream, 0, epoch};
   for (int64_t i = 0; i < n; ++i) order[i] = static_cast<uint32_t>(i);

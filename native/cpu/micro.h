@@ -11,8 +11,8 @@ constexpr int64_t microBlock = 256;
 constexpr int64_t microScratch = (maxMicroOps + maxMicroOutputs) * microBlock;
 
 /**
- * outputs[o][i] = the program of inputs[·][i], i < n ≤ microBlock; no alignment is asked for. An output may be the same memory as an
- * input or overlap none; outputs do not overlap each other.
+ * outputs[o][i] = the program of inputs[·][i], i < n ≤ microBlock; no alignment is asked for. An output may be the
+ * same memory as an input or overlap none; outputs do not overlap each other.
  */
 void runMicroProgram(const MicroProgram& program, int64_t n, const float* const* inputs, float* const* outputs,
                      float* scratch);

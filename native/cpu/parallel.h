@@ -5,7 +5,10 @@
 
 namespace pushforward::cpu::PUSHFORWARD_ISA {
 
-/** f(index, thread) for index in [0, tasks), in any order; the caller runs them itself when there is one task or one thread. */
+/**
+ * f(index, thread) for index in [0, tasks), in any order; the caller runs them itself when there is one task or one
+ * thread.
+ */
 template <class F>
 PUSHFORWARD_INLINE void parallelFor(const KernelCall& call, int64_t tasks, const F& f) {
   struct Task {
@@ -18,7 +21,10 @@ PUSHFORWARD_INLINE void parallelFor(const KernelCall& call, int64_t tasks, const
   call.parallel->run(call.parallel->pool, tasks, &Task::run, const_cast<void*>(static_cast<const void*>(&f)));
 }
 
-/** f(begin, end, thread) over [0, count) in pieces of at least `grain` items, at most `threads` of them; begin is a multiple of `step`. */
+/**
+ * f(begin, end, thread) over [0, count) in pieces of at least `grain` items, at most `threads` of them; begin is a
+ * multiple of `step`.
+ */
 template <class F>
 PUSHFORWARD_INLINE void parallelRanges(const KernelCall& call, int64_t count, int64_t grain, int64_t step, const F& f) {
   const int64_t threads = call.parallel == nullptr || call.parallel->threads < 1 ? 1 : call.parallel->threads;

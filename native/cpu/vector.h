@@ -1,11 +1,13 @@
-// Vectors without a width: one register of floats (4, 8 or 16 lanes), of int32, uint32, and of half as many doubles. Built on the vector
-// extensions of GCC and Clang, so + - * / & | ^ << >> < <= == and `mask ? x : y` work as they stand, also against a scalar of the
-// element type. Everything is in the namespace of the instruction set: the same source is linked in several times.
+// Vectors without a width: one register of floats (4, 8 or 16 lanes), of int32, uint32, and of half as many doubles.
+// Built on the vector extensions of GCC and Clang, so + - * / & | ^ << >> < <= == and `mask ? x : y` work as they
+// stand, also against a scalar of the element type. Everything is in the namespace of the instruction set: the same
+// source is linked in several times.
 #pragma once
 #include <cstdint>
 #if defined(__x86_64__)
 #if !defined(__clang__)
-// GCC 12 takes the deliberately undefined operand of its own AVX-512 intrinsics for a mistake of the caller (bug 105593).
+// GCC 12 takes the deliberately undefined operand of its own AVX-512 intrinsics for a mistake of the caller (bug
+// 105593).
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wuninitialized"
 #pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
@@ -114,9 +116,7 @@ PUSHFORWARD_INLINE __m256i firstLanes(int n) { return (__m256i)(iota() < n); }
 PUSHFORWARD_INLINE Float loadPartial(const float* p, int n) { return (Float)_mm256_maskload_ps(p, firstLanes(n)); }
 PUSHFORWARD_INLINE Int loadPartial(const int32_t* p, int n) { return (Int)_mm256_maskload_epi32(p, firstLanes(n)); }
 PUSHFORWARD_INLINE void storePartial(float* p, Float x, int n) { _mm256_maskstore_ps(p, firstLanes(n), (__m256)x); }
-PUSHFORWARD_INLINE void storePartial(int32_t* p, Int x, int n) {
-  _mm256_maskstore_epi32(p, firstLanes(n), (__m256i)x);
-}
+PUSHFORWARD_INLINE void storePartial(int32_t* p, Int x, int n) { _mm256_maskstore_epi32(p, firstLanes(n), (__m256i)x); }
 #else
 PUSHFORWARD_INLINE Float loadPartial(const float* p, int n) {
   if (n >= lanes) return load(p);
@@ -209,7 +209,8 @@ PUSHFORWARD_INLINE Float roundSmall(Float x) { return (x + 12582912.0f) - 125829
 /** Nearest integer, ties to even; |x| ≤ 2⁵¹. */
 PUSHFORWARD_INLINE Double roundSmall(Double x) { return (x + 6755399441055744.0) - 6755399441055744.0; }
 
-// fma: x y + z rounded once, on every instruction set. multiplyAdd: the same where the hardware has it, else rounded twice.
+// fma: x y + z rounded once, on every instruction set. multiplyAdd: the same where the hardware has it, else rounded
+// twice.
 #if PUSHFORWARD_LANES == 16
 PUSHFORWARD_INLINE Float fma(Float x, Float y, Float z) {
   return (Float)_mm512_fmadd_ps((__m512)x, (__m512)y, (__m512)z);
@@ -230,17 +231,28 @@ PUSHFORWARD_INLINE Float sqrt(Float x) { return (Float)_mm256_sqrt_ps((__m256)x)
 PUSHFORWARD_INLINE Double sqrt(Double x) { return (Double)_mm256_sqrt_pd((__m256d)x); }
 #else
 #if defined(__x86_64__)
-// x y is exact in float64. The sum s is rounded to odd with the help of its exact error e, after which rounding to float32 is the
-// only one that counts; a call of fmaf per lane costs four times as much where glibc has to emulate it.
+// x y is exact in float64, so x y + z is rounded once to float64 and once more to float32. The second time matters
+// only when the first result lies exactly between two floats (or in the range of denormal floats, where that is a
+// matter of other bits): seldom, and then the first is done again, rounded to odd with the help of its exact error e,
+// which makes the second the only one that counts.
 PUSHFORWARD_INLINE Double sumToOdd(Double x, Double y) {
   const Double s = x + y, t = s - x, e = (x - (s - t)) + (y - t);
   const Long bits = asLong(s);
   const Long move = 1 + 2 * ((e < 0.0) ^ (s < 0.0));  // +1 when e points away from zero, else -1
   return asDouble(bits + (move & ((e < 0.0) | (e > 0.0)) & ((bits & 1) - 1)));
 }
-PUSHFORWARD_INLINE Float fma(Float x, Float y, Float z) {
+static __attribute__((noinline)) Float fmaToOdd(Float x, Float y, Float z) {
   const Doubles a = widen(x), b = widen(y), c = widen(z);
   return narrow({sumToOdd(a.low * b.low, c.low), sumToOdd(a.high * b.high, c.high)});
+}
+PUSHFORWARD_INLINE Float fma(Float x, Float y, Float z) {
+  const Doubles a = widen(x), b = widen(y), c = widen(z);
+  const Double low = a.low * b.low + c.low, high = a.high * b.high + c.high;
+  const Int lowWords = (Int)_mm_shuffle_ps((__m128)low, (__m128)high, 0x88);
+  const Int highWords = (Int)_mm_shuffle_ps((__m128)low, (__m128)high, 0xDD);
+  const Int doubtful = ((lowWords & 0x1FFFFFFF) == 0x10000000) | ((highWords & 0x7FFFFFFF) < 0x38200000);
+  if (__builtin_expect(any(doubtful), 0)) return fmaToOdd(x, y, z);
+  return narrow({low, high});
 }
 PUSHFORWARD_INLINE Double multiplyAdd(Double x, Double y, Double z) { return x * y + z; }
 PUSHFORWARD_INLINE Float sqrt(Float x) { return (Float)_mm_sqrt_ps((__m128)x); }

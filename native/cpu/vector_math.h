@@ -1,5 +1,6 @@
-// Functions of a Float vector, at most 3 units in the last place from the truth over the whole range, denormal results included;
-// NaN in, NaN out. Where float32 is hard (arguments that an error would blow up) a part is done in float64 lanes.
+// Functions of a Float vector, at most 3 units in the last place from the truth over the whole range, denormal
+// results included; NaN in, NaN out. Where float32 is hard (arguments that an error would blow up) a part is done in
+// float64 lanes.
 #pragma once
 #include "core/philox.h"
 #include "cpu/vector.h"
@@ -30,7 +31,8 @@ PUSHFORWARD_INLINE Exponential reduceExp(Float x) {
   const Float n = roundSmall(x * 0x1.715476p+0f);
   // ln 2 in two parts, n times the first exact
   const Float r = multiplyAdd(n, broadcast(0x1.bd0106p-13f), multiplyAdd(n, broadcast(-0x1.63p-1f), x));
-  const Float p = polynomial(r, broadcast(0x1.6a243cp-10f), 0x1.1239b2p-7f, 0x1.5558d0p-5f, 0x1.555492p-3f, 0x1.fffffcp-2f);
+  const Float p =
+      polynomial(r, broadcast(0x1.6a243cp-10f), 0x1.1239b2p-7f, 0x1.5558d0p-5f, 0x1.555492p-3f, 0x1.fffffcp-2f);
   return {multiplyAdd(r * r, p, r), n};
 }
 /** 2ⁿ for an integer n in [−126, 127]. */
@@ -72,9 +74,9 @@ PUSHFORWARD_INLINE Float logParts(Float e, Float s) {
 PUSHFORWARD_INLINE Float log(Float x) {
   const Int tiny = x < 0x1p-126f;
   const Float scaled = select(tiny, x * 0x1p23f, x);
-  const Int bits = asInt(scaled) - 0x3F3504F3;
-  const Float e = toFloat((bits >> 23) - (tiny & 23));
-  const Float y = logParts(e, asFloat((bits & 0x7FFFFF) + 0x3F3504F3) - 1.0f);
+  const Unsigned bits = asUnsigned(scaled) - 0x3F3504F3u;  // √½
+  const Float e = toFloat((asInt(bits) >> 23) - (tiny & 23));
+  const Float y = logParts(e, asFloat((bits & 0x7FFFFFu) + 0x3F3504F3u) - 1.0f);
   const Float special = select(x == 0.0f, broadcast(-infinity), select(x > 0.0f, x, broadcast(notANumber)));
   return select((x > 0.0f) & (x < infinity), y, special);
 }
@@ -120,7 +122,7 @@ PUSHFORWARD_INLINE Double exp2(Double x) {
   const Double p = polynomial(r, broadcast(1.520191394925157167e-5), 1.5469291176432396393e-4, 1.3333922604534722247e-3,
                               9.6180272538400526645e-3, 5.5504103533815375506e-2, 2.4022651198151284937e-1,
                               6.9314718072847864858e-1, 9.999999999616849041e-1);
-  return asDouble(asLong(p) + (asLong(shifted) << 52));
+  return (Double)((Wide)p + ((Wide)shifted << 52));
 }
 
 /** log₂ x for a positive normal x, relative error 4e-12. */
@@ -131,8 +133,8 @@ PUSHFORWARD_INLINE Double log2(Double x) {
   const Double e = asDouble(exponent + 0x4330000000000000LL) - (4503599627370496.0 + 2048.0);
   const Double m = asDouble((bits & 0xFFFFFFFFFFFFFLL) + 0x3FE6A09E667F3BCDLL);
   const Double s = (m - 1.0) / (m + 1.0), y = s * s;
-  const Double p = polynomial(y, broadcast(3.4072800815482310334e-1), 4.1167282712498476321e-1, 5.7708358325947052263e-1,
-                              9.617966733501692978e-1, 2.8853900817900799949);
+  const Double p = polynomial(y, broadcast(3.4072800815482310334e-1), 4.1167282712498476321e-1,
+                              5.7708358325947052263e-1, 9.617966733501692978e-1, 2.8853900817900799949);
   return multiplyAdd(s, p, e);
 }
 
@@ -140,9 +142,10 @@ PUSHFORWARD_INLINE Double log2(Double x) {
 PUSHFORWARD_INLINE Double normalGelu(Double x) {
   const Double a = min(broadcast(15.0), asDouble(asLong(x) & 0x7FFFFFFFFFFFFFFFLL));
   const Double t = (a - 3.5) / (a + 3.5);
-  const Double q = polynomial(t, broadcast(-1.94307100832996875e-5), -4.96191642749236342e-5, 1.33512850142898399e-4, 3.88025841823493034e-4,
-                              -1.38177030465360599e-3, -1.56079468103677743e-3, 1.90657055688018585e-2,
-                              -6.16394982727731314e-2, 1.25855247109023405e-1, -1.87139696349584772e-1, 1.06345153672315437e-1);
+  const Double q =
+      polynomial(t, broadcast(-1.94307100832996875e-5), -4.96191642749236342e-5, 1.33512850142898399e-4,
+                 3.88025841823493034e-4, -1.38177030465360599e-3, -1.56079468103677743e-3, 1.90657055688018585e-2,
+                 -6.16394982727731314e-2, 1.25855247109023405e-1, -1.87139696349584772e-1, 1.06345153672315437e-1);
   const Double tail = exp2(a * a * -0.72134752044448170368) * q;
   return x * select(x < 0.0, tail, 1.0 - tail);
 }
@@ -160,7 +163,8 @@ PUSHFORWARD_INLINE Double gated(Double x, Double v) {
 /** ½x (1 + tanh u) = x / (1 + e^−2u), u = √(2/π) (x + 0.044715 x³). */
 PUSHFORWARD_INLINE Float geluTanh(Float x) {
   const Doubles y = widen(max(broadcast(-100.0f), x));
-  const Double a = broadcast(-0.10294323958002349), b = broadcast(-2.3022081981443249);  // −2 √(2/π) log₂e (0.044715, 1)
+  const Double a = broadcast(-0.10294323958002349),
+               b = broadcast(-2.3022081981443249);  // −2 √(2/π) log₂e (0.044715, 1)
   return narrow({gated(y.low, y.low * multiplyAdd(y.low * y.low, a, b)),
                  gated(y.high, y.high * multiplyAdd(y.high * y.high, a, b))});
 }
@@ -180,8 +184,8 @@ PUSHFORWARD_INLINE Float pow(Float x, Float y) {
   const Doubles base = widen(select((size > 0.0f) & (size < infinity), size, one)), exponent = widen(y);
   Float r = narrow({powPositive(base.low, exponent.low), powPositive(base.high, exponent.high)});
   // 0 and ∞ go to either end, the rest is the sign and IEEE's list of exceptions.
-  r = select((size == 0.0f) | (size == infinity),
-             select((size == 0.0f) == (y < 0.0f), broadcast(infinity), Float{}), r);
+  r = select((size == 0.0f) | (size == infinity), select((size == 0.0f) == (y < 0.0f), broadcast(infinity), Float{}),
+             r);
   const Float whole = abs(y) < 0x1p24f ? toFloat(toInt(y)) : y;
   const Int isOdd = (abs(y) < 0x1p24f) & ((toInt(y) & 1) != 0) & (whole == y);
   r = select(isOdd, copySign(r, x), r);
@@ -230,7 +234,8 @@ PUSHFORWARD_INLINE Float sineTurned(Float x, int turn) {
 static __attribute__((noinline)) Float sineHuge(Float x, Float y, int turn) {
   for (int i = 0; i < lanes; ++i) {
     const double a = x[i];
-    if (!(__builtin_fabs(a) < largestFastAngle)) y[i] = static_cast<float>(turn == 0 ? __builtin_sin(a) : __builtin_cos(a));
+    if (!(__builtin_fabs(a) < largestFastAngle))
+      y[i] = static_cast<float>(turn == 0 ? __builtin_sin(a) : __builtin_cos(a));
   }
   return y;
 }

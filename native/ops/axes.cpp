@@ -16,7 +16,8 @@ int normaliseAxis(const std::string& op, int64_t axis, int rank) {
   return static_cast<int>(axis < 0 ? axis + rank : axis);
 }
 
-int64_t integerAttribute(const std::string& op, const Attributes& attributes, const std::string& name, int64_t fallback) {
+int64_t integerAttribute(const std::string& op, const Attributes& attributes, const std::string& name,
+                         int64_t fallback) {
   double value = attributes.number(name, static_cast<double>(fallback));
   if (!(std::fabs(value) <= 9007199254740991.0) || value != std::floor(value))
     fail(Code::INVALID_ARGUMENT, op, name + " to be an integer", std::to_string(value));

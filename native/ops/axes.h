@@ -1,4 +1,5 @@
-// What the rules of shape ops, reductions and softmax share: axes and integers as users send them, checked and normalised.
+// What the rules of shape ops, reductions and softmax share: axes and integers as users send them, checked and
+// normalised.
 #pragma once
 #include <cstdint>
 #include <string>
@@ -13,7 +14,8 @@ namespace pushforward {
 int normaliseAxis(const std::string& op, int64_t axis, int rank);
 
 /** A number attribute that must be an integer (JavaScript has one kind of number). */
-int64_t integerAttribute(const std::string& op, const Attributes& attributes, const std::string& name, int64_t fallback);
+int64_t integerAttribute(const std::string& op, const Attributes& attributes, const std::string& name,
+                         int64_t fallback);
 
 /** The single `axis` of concat, softmax, …, normalised. */
 int axisAttribute(const std::string& op, const Attributes& attributes, int64_t fallback, int rank);

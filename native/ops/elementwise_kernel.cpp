@@ -1,5 +1,6 @@
-// chain: outputs = program(inputs), element by element over a broadcast iteration space. A block of elements at a time runs through the
-// whole program while it is in L1; each micro-op is one loop over vectors, found in a table by its row.
+// chain: outputs = program(inputs), element by element over a broadcast iteration space. A block of elements at a
+// time runs through the whole program while it is in L1; each micro-op is one loop over vectors, found in a table by
+// its row.
 #include "cpu/micro.h"
 #include "cpu/parallel.h"
 #include "cpu/vector.h"
@@ -57,18 +58,18 @@ struct Operand {
   int64_t step;
 };
 
-// The elements beyond the last whole vector pass through small buffers in a second turn of the same loop, so that a formula is
-// compiled once and no memory beyond the operands is touched.
+// The elements beyond the last whole vector pass through small buffers in a second turn of the same loop, so that a
+// formula is compiled once and no memory beyond the operands is touched.
 template <class Row, int arity>
 static void runRow(int64_t n, const Operand* in, float* out) {
   const float *x = in[0].data, *y = arity > 1 ? in[1].data : nullptr, *z = arity > 2 ? in[2].data : nullptr;
   const int64_t xStep = in[0].step * lanes, yStep = arity > 1 ? in[1].step * lanes : 0,
                 zStep = arity > 2 ? in[2].step * lanes : 0;
   const int rest = static_cast<int>(n % lanes);
-  float buffer[4][lanes];
+  float buffer[3][lanes], last[lanes];
   float* to = out;
-  for (int64_t whole = n - rest;;) {
-    for (int64_t i = 0; i < whole; i += lanes) {
+  for (int64_t count = n - rest;; count = lanes) {
+    for (int64_t i = 0; i < count; i += lanes) {
       const Float a = load(x), b = arity > 1 ? load(y) : Float{}, c = arity > 2 ? load(z) : Float{};
       store(to, Row::apply(a, b, c).v);
       x += xStep;
@@ -77,23 +78,22 @@ static void runRow(int64_t n, const Operand* in, float* out) {
       to += lanes;
     }
     if (rest == 0) return;
-    if (whole < 0 || to == buffer[3] + lanes) break;
-    store(buffer[0], loadPartial(x, rest));
-    x = buffer[0];
-    if (arity > 1) store(buffer[1], loadPartial(y, rest)), y = buffer[1];
-    if (arity > 2) store(buffer[2], loadPartial(z, rest)), z = buffer[2];
-    to = buffer[3];
-    whole = lanes;
+    if (to == last + lanes) break;
+    const auto copy = [&](int k, const float*& p) { store(buffer[k], loadPartial(p, rest)), p = buffer[k]; };
+    copy(0, x);
+    if (arity > 1) copy(1, y);
+    if (arity > 2) copy(2, z);
+    to = last;
   }
-  storePartial(out + (n - rest), load(buffer[3]), rest);
+  storePartial(out + (n - rest), load(last), rest);
 }
 
-#define PUSHFORWARD_ROW(name, arity, integer, formula, ...)          \
-  struct name##Row {                                                 \
-    PUSHFORWARD_INLINE Real apply(Real x, Real y, Real z) {          \
-      (void)y, (void)z;                                              \
-      return formula;                                                \
-    }                                                                \
+#define PUSHFORWARD_ROW(name, arity, integer, formula, ...) \
+  struct name##Row {                                        \
+    PUSHFORWARD_INLINE Real apply(Real x, Real y, Real z) { \
+      (void)y, (void)z;                                     \
+      return formula;                                       \
+    }                                                       \
   };
 PUSHFORWARD_ELEMENTWISE(PUSHFORWARD_ROW)
 #undef PUSHFORWARD_ROW
@@ -107,9 +107,9 @@ static constexpr RowFunction rowFunctions[] = {PUSHFORWARD_ELEMENTWISE(PUSHFORWA
 struct Machine {
   const MicroProgram& program;
   Operand registers[maxMicroInputs + maxMicroImmediates + maxMicroOps];
-  int direct[maxMicroOps];              // the output that op i writes itself, or -1: a slot of scratch
-  bool done[maxMicroOutputs];           // some op writes it
-  bool keepInputs;                      // an output lies on an input: copies of inputs are taken before anything is stored
+  int direct[maxMicroOps];     // the output that op i writes itself, or -1: a slot of scratch
+  bool done[maxMicroOutputs];  // some op writes it
+  bool keepInputs;             // an output lies on an input: copies of inputs are taken before anything is stored
   float immediates[maxMicroImmediates][lanes];
 
   /** `aligned[o]`: output o is floats in the order of the registers, so that an op can write there. */
@@ -130,7 +130,9 @@ struct Machine {
     }
   }
 
-  /** Runs n elements; registers of the inputs are set. Calls put(o, register) for every output that no op has written. */
+  /**
+   * Runs n elements; registers of the inputs are set. Calls put(o, register) for every output that no op has written.
+   */
   template <class Put>
   void run(int64_t n, float* const* outputs, float* scratch, int64_t capacity, const Put& put) {
     const int first = program.inputs + program.immediates;
@@ -191,8 +193,11 @@ struct Space {
     for (int axis = 0; axis < p.rank - 1; ++axis) rows *= p.shape[axis];
     if (p.rank > 0) inner = p.shape[p.rank - 1];
     bool flat = true;
-    for (int i = 0; i < p.program.inputs; ++i) flat = classify(i) != Access::gathered && flat;
-    byRow = !flat && inner >= 64;
+    for (int i = 0; i < p.program.inputs; ++i) {
+      classify(i);
+      flat = flat && (access[i] == Access::direct || access[i] == Access::scalar);
+    }
+    byRow = !flat && inner >= 192;
     if (byRow) {
       for (int i = 0; i < p.program.inputs; ++i)
         if (access[i] == Access::periodic) access[i] = Access::gathered;
@@ -206,9 +211,10 @@ struct Space {
     if (block > limit) block = limit;
   }
 
-  Access classify(int i) {
+  void classify(int i) {
     const int64_t* stride = p.stride[i];
-    // From the last axis outwards: as long as the strides are those of a dense tensor it is one, `dense` elements so far.
+    // From the last axis outwards: as long as the strides are those of a dense tensor it is one, `dense` elements so
+    // far.
     int64_t dense = 1, later = 1;
     bool periodic = true, ended = false;
     for (int axis = p.rank - 1; axis >= 0; --axis) {
@@ -222,12 +228,11 @@ struct Space {
       later *= p.shape[axis];
     }
     period[i] = dense;
-    access[i] = !periodic ? Access::gathered
+    access[i] = !periodic        ? Access::gathered
                 : dense == later ? (p.integer[i] ? Access::gathered : Access::direct)
                 : dense == 1     ? Access::scalar
                                  : Access::periodic;
     if (later == 1) access[i] = Access::scalar;
-    return access[i];
   }
 
   int64_t units() const { return rows * pieces; }
@@ -249,7 +254,8 @@ static void gatherPeriodic(const T* from, int64_t period, int64_t begin, int64_t
 }
 
 template <class T>
-static void gatherStrided(const ChainParameters& p, const int64_t* stride, const T* from, int64_t begin, int64_t n, float* to) {
+static void gatherStrided(const ChainParameters& p, const int64_t* stride, const T* from, int64_t begin, int64_t n,
+                          float* to) {
   int64_t index[maxRank], rest = begin;
   for (int axis = p.rank - 1; axis >= 0; --axis) {
     index[axis] = rest % p.shape[axis];

@@ -24,7 +24,7 @@ double geluTanh(double x) {
   return x < -100 ? -0.0 : x / (1 + exp(-x * (1.59576912160573071176 + 0.07135481627160024875 * x * x)));
 }
 
-#define PUSHFORWARD_ROW(name, arity, integer, formula, ...)                                \
+#define PUSHFORWARD_ROW(name, arity, integer, formula, ...) \
   double name##Row([[maybe_unused]] double x, [[maybe_unused]] double y, [[maybe_unused]] double z) { return formula; }
 PUSHFORWARD_ELEMENTWISE(PUSHFORWARD_ROW)
 #undef PUSHFORWARD_ROW

@@ -1,4 +1,5 @@
-// Micro-programs in float64, one element at a time: what the reference kernels run. Defined in ops/elementwise_reference.cpp.
+// Micro-programs in float64, one element at a time: what the reference kernels run. Defined in
+// ops/elementwise_reference.cpp.
 #pragma once
 #include "core/micro_program.h"
 

@@ -1,4 +1,4 @@
-// exp(x − top) as the terms of a sum: what logSumExp, softmax and the cross entropy add up. top is finite or its sum is not used.
+// exp(x − top) as the terms of a sum: what logSumExp, softmax and the cross entropy add up.
 #pragma once
 #include "cpu/vector_math.h"
 #include "ops/reduce_max.h"
@@ -17,18 +17,19 @@ struct ExpTerms {
   }
 };
 
-/** As ExpTerms<1>, and keeps each term at x's place in y. */
+/** The same, and each term is kept at x's place in y. */
+template <int T>
 struct StoredExpTerms {
-  Float top;
+  Float top[T];
   const float* x;
   float* y;
-  Float whole(const float* p, int) const {
-    const Float e = exp(load(p) - top);
+  Float whole(const float* p, int t) const {
+    const Float e = exp(load(p) - top[t]);
     store(y + (p - x), e);
     return e;
   }
-  Float part(const float* p, int n, int) const {
-    const Float e = select(iota() < n, exp(loadPartial(p, n) - top), Float{});
+  Float part(const float* p, int n, int t) const {
+    const Float e = select(iota() < n, exp(loadPartial(p, n) - top[t]), Float{});
     storePartial(y + (p - x), e, n);
     return e;
   }

@@ -9,7 +9,9 @@ static void random(const KernelCall& call) {
   double* y = static_cast<double*>(call.operands[0]);
   const int64_t count = p.rows * p.n;
   for (int k = 0; k < p.directions; ++k, y += count) {
-    const Draw draw = {{call.state->key[0], call.state->key[1]}, p.parameter, p.stream,
+    const Draw draw = {{call.state->key[0], call.state->key[1]},
+                       p.parameter,
+                       p.stream,
                        static_cast<uint32_t>(p.firstDirection + k),
                        p.fixedStep >= 0 ? static_cast<uint32_t>(p.fixedStep) : call.state->step};
     if (p.rank > 0)

@@ -1,9 +1,9 @@
-// Reductions over a set of axes {axis list, keepDims}; axis absent or empty: all axes. n = number of elements reduced, R = their axes,
-// R + 1 the same axes of a tangent; "kept" is a value with size 1 on R.
+// Reductions over a set of axes {axis list, keepDims}; axis absent or empty: all axes. n = number of elements
+// reduced, R = their axes, R + 1 the same axes of a tangent; "kept" is a value with size 1 on R.
 //   sum        y = Σ_R x            ẏ = Σ_{R+1} ẋ                          x̄ = ȳ broadcast
 //   mean       y = (Σ_R x) / n      ẏ = mean_{R+1} ẋ                       x̄ = (ȳ / n) broadcast
 //   max        y = max_R x          ẏ = Σ_{R+1} m ⊙ ẋ                      x̄ = m ⊙ ȳ kept,     m = maxMask(x)
-//   maxMask    m = 1 at the first maximum in row-major order (the first NaN, if there is one), 0 elsewhere: piecewise constant
+//   maxMask    m = 1 at the first maximum in row-major order (the first NaN, if there is one), 0 elsewhere; constant
 //   logSumExp  y = log Σ_R exp x    ẏ = Σ_{R+1} p ⊙ ẋ                      x̄ = p ⊙ ȳ kept,     p = exp(x − y kept)
 // NaN propagates through all of them. The sum of nothing is 0; the others refuse to reduce nothing.
 #include "ops/reduce.h"

@@ -14,8 +14,10 @@ void sum(const KernelCall& call) {
     return;
   }
   const SumOp last{static_cast<float>(r.p.divisor)};
-  if (splitOf(r).pieces) reduceSplit(call, r, x, y, static_cast<float*>(call.scratch), SumOp{1}, last);
-  else reduceAll(call, r, x, y, last);
+  if (splitOf(r).pieces)
+    reduceSplit(call, r, x, y, static_cast<float*>(call.scratch), SumOp{1}, last);
+  else
+    reduceAll(call, r, x, y, last);
 }
 
 void max(const KernelCall& call) {
@@ -23,8 +25,10 @@ void max(const KernelCall& call) {
   const float* x = static_cast<const float*>(call.operands[0]);
   float* y = static_cast<float*>(call.operands[1]);
   if (r.reduced == 0) return;
-  if (splitOf(r).pieces) reduceSplit(call, r, x, y, static_cast<float*>(call.scratch), MaxOp{}, MaxOp{});
-  else reduceAll(call, r, x, y, MaxOp{});
+  if (splitOf(r).pieces)
+    reduceSplit(call, r, x, y, static_cast<float*>(call.scratch), MaxOp{}, MaxOp{});
+  else
+    reduceAll(call, r, x, y, MaxOp{});
 }
 
 size_t scratch(const void* parameters, int) {

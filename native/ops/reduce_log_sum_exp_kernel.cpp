@@ -9,6 +9,7 @@ namespace {
 Float joined(Float m, Float sum) { return select(isFinite(m), m + log(sum), m); }
 
 struct LogSumExpOp {
+  static constexpr int tile = narrowTile;
   void row(const Reduction& r, const float* x, int64_t o, float* y) const {
     const float m = maxOfRow(r, x);
     y[o] = isFinite(m) ? m + log(broadcast(sumRow(r, x, ExpTerms<1>{{broadcast(m)}})))[0] : m;
@@ -26,6 +27,7 @@ struct LogSumExpOp {
 
 // Split in pieces: y takes the maxima first, then the partial sums are made with them.
 struct PartialOp {
+  static constexpr int tile = narrowTile;
   const float* top;
   int64_t outputs;
 
@@ -38,8 +40,10 @@ struct PartialOp {
     Float sum[T];
     for (int t = 0; t < T; ++t) {
       const float* m = top + o % outputs + t * lanes;
-      if constexpr (whole) terms.top[t] = load(m);
-      else terms.top[t] = loadPartial(m, n);
+      if constexpr (whole)
+        terms.top[t] = load(m);
+      else
+        terms.top[t] = loadPartial(m, n);
     }
     sumColumns<T, whole>(sum, r, x, n, terms);
     storeTile<T, whole>(y + o, sum, n);
@@ -47,6 +51,7 @@ struct PartialOp {
 };
 
 struct JoinOp {
+  static constexpr int tile = narrowTile;
   void row(const Reduction& r, const float* x, int64_t o, float* y) const {
     y[o] = joined(broadcast(y[o]), broadcast(sumRow(r, x, PlainTerms{})))[0];
   }
@@ -55,8 +60,10 @@ struct JoinOp {
     Float sum[T];
     sumColumns<T, whole>(sum, r, x, n, PlainTerms{});
     for (int t = 0; t < T; ++t) {
-      if constexpr (whole) sum[t] = joined(load(y + o + t * lanes), sum[t]);
-      else sum[t] = joined(loadPartial(y + o, n), sum[t]);
+      if constexpr (whole)
+        sum[t] = joined(load(y + o + t * lanes), sum[t]);
+      else
+        sum[t] = joined(loadPartial(y + o, n), sum[t]);
     }
     storeTile<T, whole>(y + o, sum, n);
   }

@@ -1,5 +1,5 @@
-// How the reduction kernels walk x: whole rows when the innermost axis is reduced, tiles of columns when it is kept. The order in which
-// elements meet depends on the shape and the instruction set, never on the threads.
+// How the reduction kernels walk x: whole rows when the innermost axis is reduced, tiles of columns when it is
+// kept. The order in which elements meet depends on the shape and the instruction set, never on the threads.
 #pragma once
 #include "cpu/parallel.h"
 #include "cpu/vector.h"
@@ -8,7 +8,10 @@
 namespace pushforward::cpu::PUSHFORWARD_ISA {
 
 constexpr int64_t reducedPerTask = 32768;
-constexpr int tileVectors = 4;  // a tile of columns: 64 floats of every row with AVX-512, four cache lines
+// A tile of columns takes 512 bytes of every row where an addition is all there is to do (256 leave half of the
+// memory's speed when rows are 4 KiB apart), 4 registers where each element costs an exp.
+constexpr int wideTile = 128 / lanes;
+constexpr int narrowTile = 4;
 
 /** The parameters, counted. Reduced elements come in `runs` runs of `run` elements, runStride apart. */
 struct Reduction {
@@ -43,8 +46,9 @@ struct Reduction {
 };
 
 /**
- * y[o] for every output o, by op.row(r, x, o, y) with x at the output's first element, or by op.columns<T, whole>(r, x, o, y, n) for T vectors
- * of adjacent outputs; when not `whole`, T = 1 and n < lanes of them count.
+ * y[o] for every output o, by op.row(r, x, o, y) with x at the output's first element, or by
+ * op.columns<T, whole>(r, x, o, y, n) for T vectors of adjacent outputs, T = Op::tile, narrowTile or 1; when not
+ * `whole`, T = 1 and n < lanes of them count.
  */
 template <class Op>
 void reduceAll(const KernelCall& call, const Reduction& r, const float* x, float* y, const Op& op) {
@@ -56,7 +60,7 @@ void reduceAll(const KernelCall& call, const Reduction& r, const float* x, float
     });
     return;
   }
-  constexpr int64_t width = tileVectors * lanes;
+  constexpr int64_t width = Op::tile * lanes, narrow = narrowTile * lanes;
   const int64_t columns = r.columns(), tiles = (columns + width - 1) / width;
   const int64_t grain = 1 + (reducedPerTask - 1) / (r.reduced * (columns < width ? columns : width));
   parallelRanges(call, r.outputs / columns * tiles, grain, 1, [&](int64_t begin, int64_t end, int) {
@@ -64,9 +68,12 @@ void reduceAll(const KernelCall& call, const Reduction& r, const float* x, float
       int64_t column = unit % tiles * width, o = unit / tiles * columns + column;
       const float* from = x + r.outputOffset(unit / tiles * columns) + column;
       if (column + width <= columns) {
-        op.template columns<tileVectors, true>(r, from, o, y, 0);
+        op.template columns<Op::tile, true>(r, from, o, y, 0);
         continue;
       }
+      if constexpr (Op::tile > narrowTile)
+        for (; column + narrow <= columns; column += narrow, o += narrow, from += narrow)
+          op.template columns<narrowTile, true>(r, from, o, y, 0);
       for (; column + lanes <= columns; column += lanes, o += lanes, from += lanes)
         op.template columns<1, true>(r, from, o, y, 0);
       if (column < columns) op.template columns<1, false>(r, from, o, y, static_cast<int>(columns - column));
@@ -74,7 +81,7 @@ void reduceAll(const KernelCall& call, const Reduction& r, const float* x, float
   });
 }
 
-/** Few outputs of many elements: one reduced axis is cut into `pieces` of `size` and a `rest`, reduced apart, then together. */
+/** Few outputs of many elements: one reduced axis is cut into `pieces` of `size` and a `rest`. */
 struct Split {
   int axis;
   int64_t pieces, size, rest;
@@ -83,7 +90,7 @@ struct Split {
 
 /** pieces is 0 when there is nothing to gain. Made from the shape alone: results must not depend on the threads. */
 inline Split splitOf(const Reduction& r) {
-  const int64_t units = r.rows ? r.outputs : 1 + (r.outputs - 1) / (tileVectors * lanes);
+  const int64_t units = r.rows ? r.outputs : 1 + (r.outputs - 1) / (wideTile * lanes);
   Split split{0, 0, 0, 0};
   if (units >= 16 || r.outputs * r.reduced < 4 * reducedPerTask) return split;
   for (int axis = 1; axis < r.p.reduceRank; ++axis)
@@ -107,8 +114,8 @@ inline int64_t splitScratch(const Reduction& r) {
 
 /** As reduceAll; with a split `first` makes the partial results (o counts them) and `second` reduces those. */
 template <class First, class Second>
-void reduceSplit(const KernelCall& call, const Reduction& r, const float* x, float* y, float* partial, const First& first,
-                 const Second& second) {
+void reduceSplit(const KernelCall& call, const Reduction& r, const float* x, float* y, float* partial,
+                 const First& first, const Second& second) {
   const Split split = splitOf(r);
   ReduceParameters whole = r.p;
   whole.reduceShape[split.axis] = split.size;
@@ -123,7 +130,8 @@ void reduceSplit(const KernelCall& call, const Reduction& r, const float* x, flo
   if (split.rest > 0) {
     ReduceParameters rest = r.p;
     rest.reduceShape[split.axis] = split.rest;
-    reduceAll(call, Reduction(rest), x + split.pieces * split.size * stride, partial + split.pieces * r.outputs, first);
+    const float* from = x + split.pieces * split.size * stride;
+    reduceAll(call, Reduction(rest), from, partial + split.pieces * r.outputs, first);
   }
   ReduceParameters parts{};
   parts.outerRank = parts.reduceRank = 1;

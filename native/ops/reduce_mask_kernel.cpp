@@ -1,12 +1,24 @@
-// max_mask: 1 at the first maximum (the first NaN, if there is one) of the elements that make one output, 0 at the others.
+// max_mask: 1 at the first maximum (or first NaN) of the elements that make one output, 0 at the others.
 #include "ops/reduce_max.h"
 
 namespace pushforward::cpu::PUSHFORWARD_ISA {
 
 namespace {
 
+/** 1 at the first of n elements that is top or NaN, 0 at the others; whether there is one. */
+bool markFirst(const float* x, float* mask, int n, float top) {
+  bool found = false;
+  for (int i = 0; i < n; ++i) {
+    const bool hit = !found && (x[i] == top || x[i] != x[i]);
+    mask[i] = hit ? 1.0f : 0.0f;
+    found = found || hit;
+  }
+  return found;
+}
+
 /** Writes at x's place in `mask`; reduceAll's y is not used. */
 struct MaskOp {
+  static constexpr int tile = narrowTile;
   const float* x;
   float* mask;
 
@@ -17,12 +29,19 @@ struct MaskOp {
       const float* run = from + r.runOffset(q);
       float* to = mask + (run - x);
       int64_t i = 0;
-      for (; !found && i < r.run; ++i) {
-        found = run[i] == top || run[i] != run[i];
-        to[i] = found ? 1.0f : 0.0f;
+      for (; i + lanes <= r.run; i += lanes) {
+        const Float value = load(run + i);
+        if (!found && any((value == top) | (value != value)))
+          found = markFirst(run + i, to + i, lanes, top);
+        else
+          store(to + i, Float{});
       }
-      for (; i + lanes <= r.run; i += lanes) store(to + i, Float{});
-      for (; i < r.run; ++i) to[i] = 0;
+      for (; i < r.run; ++i) {
+        if (found)
+          to[i] = 0;
+        else
+          found = markFirst(run + i, to + i, 1, top);
+      }
     }
   }
   template <int T, bool whole>
@@ -36,13 +55,17 @@ struct MaskOp {
         for (int t = 0; t < T; ++t) {
           const float* p = from + r.runOffset(q) + i * r.runStride + t * lanes;
           Float value;
-          if constexpr (whole) value = load(p);
-          else value = loadPartial(p, n);
+          if constexpr (whole)
+            value = load(p);
+          else
+            value = loadPartial(p, n);
           const Int hit = ((value == top[t]) | (value != value)) & ~found[t];
           found[t] |= hit;
           const Float one = select(hit, broadcast(1.0f), Float{});
-          if constexpr (whole) store(mask + (p - x), one);
-          else storePartial(mask + (p - x), one, n);
+          if constexpr (whole)
+            store(mask + (p - x), one);
+          else
+            storePartial(mask + (p - x), one, n);
         }
   }
 };

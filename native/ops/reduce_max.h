@@ -46,8 +46,10 @@ template <int T, bool whole>
 void includeColumns(Maximum (&m)[T], const float* x, int64_t count, int64_t stride, int n) {
   for (int64_t i = 0; i < count; ++i)
     for (int t = 0; t < T; ++t) {
-      if constexpr (whole) include(m[t], load(x + i * stride + t * lanes));
-      else include(m[t], loadPartial(x + i * stride, n));
+      if constexpr (whole)
+        include(m[t], load(x + i * stride + t * lanes));
+      else
+        include(m[t], loadPartial(x + i * stride, n));
     }
 }
 
@@ -75,6 +77,7 @@ void maxColumns(Float (&top)[T], const Reduction& r, const float* x, int n) {
 }
 
 struct MaxOp {
+  static constexpr int tile = wideTile;
   void row(const Reduction& r, const float* x, int64_t o, float* y) const { y[o] = maxOfRow(r, x); }
   template <int T, bool whole>
   void columns(const Reduction& r, const float* x, int64_t o, float* y, int n) const {

@@ -1,4 +1,5 @@
-// Sums of vectors with error at most ε (1 + log₂ n) Σ|x|: groups of up to 64 terms are added at depth 11 at most, groups pairwise.
+// Sums of vectors with error at most ε (1 + log₂ n) Σ|x|: groups of up to 64 terms are added at depth 11 at most,
+// and the groups pairwise.
 #pragma once
 #include "ops/reduce_loop.h"
 
@@ -33,13 +34,16 @@ struct PlainTerms {
   Float part(const float* p, int n, int) const { return loadPartial(p, n); }
 };
 
-/** sum[t] = Σ_{i < count} term(x + i·stride + t·lanes), count ≤ 64: eights as trees, one after another, then what is left. */
+/** sum[t] = Σ_{i < count} term(x + i·stride + t·lanes), count ≤ 64: eights as trees, then what is left. */
 template <int T, bool whole, class Terms>
-PUSHFORWARD_INLINE void sumGroup(Float (&sum)[T], const Terms& terms, const float* x, int64_t count, int64_t stride, int n) {
+PUSHFORWARD_INLINE void sumGroup(Float (&sum)[T], const Terms& terms, const float* x, int64_t count, int64_t stride,
+                                 int n) {
   auto term = [&](int64_t i, int t) {
     const float* p = x + i * stride + t * lanes;
-    if constexpr (whole) return terms.whole(p, t);
-    else return terms.part(p, n, t);
+    if constexpr (whole)
+      return terms.whole(p, t);
+    else
+      return terms.part(p, n, t);
   };
   for (int t = 0; t < T; ++t) sum[t] = Float{};
   int64_t i = 0;
@@ -124,19 +128,25 @@ void sumColumns(Float (&sum)[T], const Reduction& r, const float* x, int n, cons
     return;
   }
   Cascade<T> cascade;
-  for (int64_t q = 0; q < r.runs; ++q) addColumns<T, whole>(cascade, x + r.runOffset(q), r.run, r.runStride, n, terms);
+  for (int64_t q = 0; q < r.runs; ++q) {
+    const float* from = x + r.runOffset(q);
+    addColumns<T, whole>(cascade, from, r.run, r.runStride, n, terms);
+  }
   cascade.total(sum);
 }
 
 template <int T, bool whole>
 PUSHFORWARD_INLINE void storeTile(float* y, const Float (&values)[T], int n) {
   for (int t = 0; t < T; ++t)
-    if constexpr (whole) store(y + t * lanes, values[t]);
-    else storePartial(y, values[t], n);
+    if constexpr (whole)
+      store(y + t * lanes, values[t]);
+    else
+      storePartial(y, values[t], n);
 }
 
 /** y = (Σ x) / divisor. */
 struct SumOp {
+  static constexpr int tile = wideTile;
   float divisor;
   void row(const Reduction& r, const float* x, int64_t o, float* y) const {
     y[o] = sumRow(r, x, PlainTerms{}) / divisor;

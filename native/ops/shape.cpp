@@ -1,4 +1,5 @@
-// Rearrangements: every element of y is one element of x, so tangents and cotangents are moved by the same op or by its adjoint.
+// Rearrangements: every element of y is one element of x, so tangents and cotangents are moved by the same op or by
+// its adjoint.
 //   reshape    y = x in row-major order, another shape      ẏ = reshape(ẋ, [K, y.shape])    x̄ = reshape(ȳ, x.shape)
 //   transpose  y[i_p(0), …] = x[i₀, …], y.shape[a] = x.shape[permutation[a]]
 //              ẏ = transpose(ẋ, [0, permutation + 1])       x̄ = transpose(ȳ, permutation⁻¹)
@@ -22,7 +23,8 @@ Shape reshapedTo(const TypeContext& context) {
   if (open == dims.end()) {
     Shape to(dims);
     if (to.count() != from.count())
-      fail(Code::SHAPE_MISMATCH, "reshape", "a shape of " + std::to_string(from.count()) + " elements, as " + from.text(), to.text());
+      fail(Code::SHAPE_MISMATCH, "reshape",
+           "a shape of " + std::to_string(from.count()) + " elements, as " + from.text(), to.text());
     return to;
   }
   *open = 1;
@@ -45,7 +47,8 @@ std::vector<int64_t> permutationOf(const Attributes& attributes, int rank) {
     for (int64_t axis : *given) {
       permutation.push_back(normaliseAxis("transpose", axis, rank));
       if (seen[permutation.back()]++)
-        fail(Code::INVALID_ARGUMENT, "transpose", "a permutation of distinct axes", "axis " + std::to_string(axis) + " twice");
+        fail(Code::INVALID_ARGUMENT, "transpose", "a permutation of distinct axes",
+             "axis " + std::to_string(axis) + " twice");
     }
     return permutation;
   }
@@ -60,7 +63,9 @@ Op reshapeOp() {
   op.minInputs = op.maxInputs = 1;
   op.attributes = {{"shape", AttributeKind::list, true}};
   op.alias = 0;
-  op.infer = [](const TypeContext& context) -> std::vector<Type> { return {{context.input[0]->dtype, reshapedTo(context)}}; };
+  op.infer = [](const TypeContext& context) -> std::vector<Type> {
+    return {{context.input[0]->dtype, reshapedTo(context)}};
+  };
   op.jvp = [](JvpContext& context) {
     context.y = context.b.clone(context.node, context.x);
     context.yDot = {context.b.reshape(context.xDot[0], context.b.shape(context.y[0]).prepend(context.directions))};
@@ -85,7 +90,8 @@ Op transposeOp() {
   op.jvp = [](JvpContext& context) {
     context.y = context.b.clone(context.node, context.x);
     std::vector<int64_t> permutation = permutationOf(context.node.attributes, context.b.shape(context.x[0]).rank());
-    context.yDot = {context.b.emit("transpose", {context.xDot[0]}, {{"permutation", withLeading(0, tangentAxes(permutation))}})};
+    context.yDot = {
+        context.b.emit("transpose", {context.xDot[0]}, {{"permutation", withLeading(0, tangentAxes(permutation))}})};
   };
   op.vjp = [](VjpContext& context) {
     std::vector<int64_t> permutation = permutationOf(context.node.attributes, context.b.shape(context.x[0]).rank());
@@ -113,8 +119,8 @@ Op broadcastOp() {
     const Shape& from = context.input[0]->shape;
     Shape to(*context.attributes.list("shape"));
     if (!broadcastsTo(from, to))
-      fail(Code::SHAPE_MISMATCH, "broadcast", "a shape that " + from.text() + " broadcasts to (sizes equal or 1, aligned right)",
-           to.text());
+      fail(Code::SHAPE_MISMATCH, "broadcast",
+           "a shape that " + from.text() + " broadcasts to (sizes equal or 1, aligned right)", to.text());
     return {{context.input[0]->dtype, to}};
   };
   op.jvp = [](JvpContext& context) {

@@ -1,13 +1,14 @@
-// Parameter blocks of strided_copy and fill: with these two kernels transpose, broadcast, concat, slice and pad move all data.
+// Parameter blocks of strided_copy and fill, by which transpose, broadcast, concat, slice and pad move all data.
 #pragma once
 #include "core/kernel.h"
 
 namespace pushforward {
 
 /**
- * out[outputOffset + Σ i·outputStride] = in[inputOffset + Σ i·inputStride] for every index i < shape. Operands in, out; strides and
- * offsets in elements, input strides 0 where broadcast. Axes are collapsed as far as the strides allow (innermost last) and
- * rank is at least 1; a size of 0 means nothing to do. `integer`: elements are int32, else the device's real.
+ * out[outputOffset + Σ i·outputStride] = in[inputOffset + Σ i·inputStride] for every index i < shape. Operands in,
+ * out; strides and offsets in elements, input strides 0 where broadcast. Axes are collapsed as far as the strides
+ * allow (innermost last) and rank is at least 1; a size of 0 means nothing to do. `integer`: elements are int32,
+ * else the device's real.
  */
 struct StridedCopyParameters {
   int32_t rank;

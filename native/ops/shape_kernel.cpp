@@ -1,5 +1,6 @@
-// strided_copy and fill for elements of four bytes. The iteration space is seen as planes of rows × columns; what a row is decides
-// the loop: a contiguous run, one element repeated, a transposition in blocks of 16 × 16, or single elements.
+// strided_copy and fill for elements of four bytes. The iteration space is seen as planes of rows × columns; what a
+// row is decides the loop: a contiguous run, one element repeated, a transposition in blocks of 16 × 16, or single
+// elements.
 #include "ops/shape.h"
 
 #include "cpu/parallel.h"
@@ -34,9 +35,12 @@ Copy copyOf(const StridedCopyParameters& p) {
   auto axisAt = [&](int axis) { return Axis{p.shape[axis], p.inputStride[axis], p.outputStride[axis]}; };
   int last = p.rank - 1, row = last - 1;
   copy.columns = axisAt(last);
-  if (copy.columns.to != 1) copy.kind = RowKind::scattered;
-  else if (copy.columns.from == 1 || copy.columns.size == 1) copy.kind = RowKind::run;
-  else if (copy.columns.from == 0) copy.kind = RowKind::repeat;
+  if (copy.columns.to != 1)
+    copy.kind = RowKind::scattered;
+  else if (copy.columns.from == 1 || copy.columns.size == 1)
+    copy.kind = RowKind::run;
+  else if (copy.columns.from == 0)
+    copy.kind = RowKind::repeat;
   else {
     copy.kind = RowKind::scattered;
     for (int axis = 0; axis < last; ++axis)
@@ -72,7 +76,8 @@ void copyRun(const Word* from, Word* to, int64_t count) {
   float* target = reinterpret_cast<float*>(to);
   int64_t i = 0;
   for (; i + lanes <= count; i += lanes) store(target + i, load(source + i));
-  if (i < count) storePartial(target + i, loadPartial(source + i, static_cast<int>(count - i)), static_cast<int>(count - i));
+  if (i < count)
+    storePartial(target + i, loadPartial(source + i, static_cast<int>(count - i)), static_cast<int>(count - i));
 }
 
 void fillRun(Word* to, Word value, int64_t count) {
@@ -83,7 +88,7 @@ void fillRun(Word* to, Word value, int64_t count) {
   if (i < count) storePartial(target + i, all, static_cast<int>(count - i));
 }
 
-/** to[r·to + c] = from[r + c·from] for r, c < 16, through a buffer so that lines a power of two apart do not evict each other. */
+/** to[r·to + c] = from[r + c·from], r, c < 16, by a buffer: lines a power of two apart would evict each other. */
 void transposeBlock(const Word* from, int64_t fromStride, Word* to, int64_t toStride) {
   alignas(64) float buffer[block * block];
   const float* source = reinterpret_cast<const float*>(from);
@@ -129,8 +134,12 @@ void copyTile(RowKind kind, const Word* from, Word* to, const Axis& rows, const 
     case RowKind::repeat:
       for (int64_t r = 0; r < rows.size; ++r) fillRun(to + r * rows.to, from[r * rows.from], columns.size);
       break;
-    case RowKind::transposed: transposeTile(from, to, rows, columns); break;
-    case RowKind::scattered: scatterTile(from, to, rows, columns); break;
+    case RowKind::transposed:
+      transposeTile(from, to, rows, columns);
+      break;
+    case RowKind::scattered:
+      scatterTile(from, to, rows, columns);
+      break;
   }
 }
 

@@ -2,8 +2,8 @@
 
 namespace pushforward {
 
-KernelPlan copyPlan(DType dtype, const std::vector<int64_t>& shape, const StridedView& from, const StridedView& to, int input,
-                    int output) {
+KernelPlan copyPlan(DType dtype, const std::vector<int64_t>& shape, const StridedView& from, const StridedView& to,
+                    int input, int output) {
   StridedCopyParameters p{};
   p.integer = dtype == DType::int32;
   p.inputOffset = from.offset;

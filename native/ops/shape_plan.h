@@ -7,15 +7,15 @@
 
 namespace pushforward {
 
-/** A box of elements inside a tensor: where its first element lies, and its strides, one per axis of the iteration space. */
+/** A box of elements inside a tensor: where its first one lies, and a stride per axis of the iteration space. */
 struct StridedView {
   std::vector<int64_t> stride;
   int64_t offset = 0;
 };
 
 /** One strided_copy from operand `input` to operand `output`, over `shape`, axes collapsed. */
-KernelPlan copyPlan(DType dtype, const std::vector<int64_t>& shape, const StridedView& from, const StridedView& to, int input,
-                    int output);
+KernelPlan copyPlan(DType dtype, const std::vector<int64_t>& shape, const StridedView& from, const StridedView& to,
+                    int input, int output);
 
 KernelPlan fillPlan(DType dtype, int64_t count, double value, int output);
 

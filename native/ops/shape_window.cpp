@@ -19,7 +19,8 @@ namespace {
 constexpr int maxConcatInputs = 16;
 
 /** The list must have one entry per axis. */
-const std::vector<int64_t>& perAxis(const std::string& op, const Attributes& attributes, const std::string& name, int rank) {
+const std::vector<int64_t>& perAxis(const std::string& op, const Attributes& attributes, const std::string& name,
+                                    int rank) {
   const std::vector<int64_t>& list = *attributes.list(name);
   if (static_cast<int>(list.size()) != rank)
     fail(Code::INVALID_ARGUMENT, op, name + " to have one entry per axis, " + std::to_string(rank),
@@ -42,7 +43,7 @@ Type concatType(const TypeContext& context) {
     bool fits = other.size() == dims.size();
     for (size_t a = 0; fits && a < dims.size(); ++a) fits = static_cast<int>(a) == axis || other[a] == dims[a];
     if (!fits)
-      fail(Code::SHAPE_MISMATCH, "concat", "inputs of equal shapes apart from axis " + std::to_string(axis), received);
+      fail(Code::SHAPE_MISMATCH, "concat", "inputs of equal shapes but for axis " + std::to_string(axis), received);
     dims[axis] += other[axis];
   }
   return {type.dtype, Shape(dims)};
@@ -94,14 +95,15 @@ Op concatOp() {
   };
   op.kernels = [](const PlanContext& context) {
     const Shape& to = context.output[0]->shape;
+    DType dtype = context.output[0]->dtype;
     int axis = concatAxis(context.node.attributes, to.rank());
     std::vector<int64_t> start(to.rank(), 0);
     std::vector<KernelPlan> plans;
     int count = static_cast<int>(context.input.size());
     for (int i = 0; i < count; ++i) {
       const Shape& from = context.input[i]->shape;
-      if (from[axis] > 0)
-        plans.push_back(copyPlan(context.output[0]->dtype, from.dims(), denseView(from), boxView(to, start), i, count));
+      StridedView place = boxView(to, start);
+      if (from[axis] > 0) plans.push_back(copyPlan(dtype, from.dims(), denseView(from), place, i, count));
       start[axis] += from[axis];
     }
     return plans;
@@ -125,7 +127,8 @@ Box boxOf(const Attributes& attributes, const Shape& shape) {
     int64_t size = box.size[axis];
     if (start < 0 || start > extent || size < 0 || size > extent - start)
       fail(Code::INVALID_ARGUMENT, "slice", "a box inside " + shape.text(),
-           "start " + std::to_string(givenStart) + " and size " + std::to_string(givenSize) + " on axis " + std::to_string(axis));
+           "start " + std::to_string(givenStart) + " and size " + std::to_string(givenSize) + " on axis " +
+               std::to_string(axis));
   }
   return box;
 }
@@ -141,9 +144,9 @@ Op sliceOp() {
   op.jvp = [](JvpContext& context) {
     context.y = context.b.clone(context.node, context.x);
     Box box = boxOf(context.node.attributes, context.b.shape(context.x[0]));
-    context.yDot = {context.b.emit(
-        "slice", {context.xDot[0]},
-        {{"start", withLeading(0, box.start)}, {"size", withLeading(context.directions, box.size)}})};
+    context.yDot = {
+        context.b.emit("slice", {context.xDot[0]},
+                       {{"start", withLeading(0, box.start)}, {"size", withLeading(context.directions, box.size)}})};
   };
   op.vjp = [](VjpContext& context) {
     const Shape from = context.b.shape(context.x[0]);
@@ -196,9 +199,9 @@ Op padOp() {
                                     {"after", withLeading(0, *context.node.attributes.list("after"))}})};
   };
   op.vjp = [](VjpContext& context) {
-    context.xBar[0] =
-        context.b.emit("slice", {context.yBar[0]},
-                       {{"start", *context.node.attributes.list("before")}, {"size", context.b.shape(context.x[0]).dims()}});
+    context.xBar[0] = context.b.emit(
+        "slice", {context.yBar[0]},
+        {{"start", *context.node.attributes.list("before")}, {"size", context.b.shape(context.x[0]).dims()}});
   };
   op.kernels = [](const PlanContext& context) {
     const Shape &from = context.input[0]->shape, &to = context.output[0]->shape;
@@ -211,7 +214,8 @@ Op padOp() {
   };
   op.cost = [](const PlanContext& context) {
     Cost cost = streamingCost(context, 0);
-    cost.bytes += 4.0 * static_cast<double>(context.input[0]->shape.count());  // the box is written twice: fill, then copy
+    cost.bytes +=
+        4.0 * static_cast<double>(context.input[0]->shape.count());  // the box is written twice: fill, then copy
     return cost;
   };
   return op;

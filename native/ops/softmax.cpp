@@ -1,4 +1,4 @@
-// Softmax along one axis (default the last), and the losses of a classifier. Σ is over that axis and keeps it with size 1.
+// Softmax along one axis (default the last), and losses of examples. Σ is over that axis and keeps it with size 1.
 //   softmax     y = exp(x − max x) / Σ exp(x − max x)    ẏ = y ⊙ (ẋ − Σ y ⊙ ẋ)      x̄ = y ⊙ (ȳ − Σ y ⊙ ȳ)
 //   logSoftmax  y = x − log Σ exp x                      ẏ = ẋ − Σ p ⊙ ẋ            x̄ = ȳ − p ⊙ Σ ȳ,   p = exp(y)
 //   softmaxCrossEntropy  x [..., C], labels int32 [...] → y [...],  y = log Σ exp x − x[label]
@@ -25,7 +25,7 @@ Shape withoutLast(const Shape& shape) {
   return Shape(dims);
 }
 
-/** p with the last axis, ȳ without: ȳ[..., 1]. */
+/** [...] → [..., 1]. */
 ValueId withLastOne(Builder& b, ValueId y) {
   std::vector<int64_t> dims = b.shape(y).dims();
   dims.push_back(1);
@@ -100,12 +100,13 @@ void expectLabels(const TypeContext& context, const Shape& batch, bool repeats) 
     fail(Code::SHAPE_MISMATCH, context.op.name, "labels of shape " + batch.text(), labels.text());
 }
 
-Shape classesOf(const TypeContext& context, bool repeats) {
+/** x [..., C] and labels → [...]. */
+std::vector<Type> lossType(const TypeContext& context, bool repeats) {
   const Shape& x = context.input[0]->shape;
   if (x.rank() == 0 || x[x.rank() - 1] == 0)
     fail(Code::INVALID_ARGUMENT, context.op.name, "a last axis of at least one class", x.text());
   expectLabels(context, withoutLast(x), repeats);
-  return withoutLast(x);
+  return {{DType::real, withoutLast(x)}};
 }
 
 std::vector<KernelPlan> pickPlan(const char* kernel, const Shape& full, const Shape& labels) {
@@ -163,7 +164,7 @@ const OpRegistration softmaxCrossEntropy{[] {
   Op op;
   op.name = "softmaxCrossEntropy";
   op.minInputs = op.maxInputs = 2;
-  op.infer = [](const TypeContext& context) -> std::vector<Type> { return {{DType::real, classesOf(context, false)}}; };
+  op.infer = [](const TypeContext& context) { return lossType(context, false); };
   op.jvp = crossEntropyJvp;
   op.vjp = crossEntropyVjp;
   op.kernels = [](const PlanContext& context) {
@@ -177,7 +178,7 @@ const OpRegistration pick{[] {
   Op op;
   op.name = "pick";
   op.minInputs = op.maxInputs = 2;
-  op.infer = [](const TypeContext& context) -> std::vector<Type> { return {{DType::real, classesOf(context, true)}}; };
+  op.infer = [](const TypeContext& context) { return lossType(context, true); };
   op.jvp = [](JvpContext& context) {
     context.y = context.b.clone(context.node, context.x);
     context.yDot = context.b.clone(context.node, {context.xDot[0], context.x[1]});

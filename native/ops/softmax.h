@@ -11,8 +11,8 @@ struct SoftmaxParameters {
 
 /**
  * Row r < rows of a [rows, classes] tensor belongs to labels[r % labels] (labels repeat over leading axes such as K).
- * softmax_cross_entropy: operands logits [rows, classes], labels, y [rows]; pick: x [rows, classes], labels, y [rows];
- * unpick: y [rows], labels, x [rows, classes]. A label outside [0, classes) makes its row NaN: a kernel cannot throw.
+ * Operands: softmax_cross_entropy logits [rows, classes], labels, y [rows]; pick x [rows, classes], labels, y [rows];
+ * unpick y [rows], labels, x [rows, classes]. A label outside [0, classes) makes its row NaN: a kernel cannot throw.
  */
 struct PickParameters {
   int64_t rows, classes, labels;

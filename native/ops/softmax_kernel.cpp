@@ -26,20 +26,24 @@ void subtractRun(const float* x, float* y, int64_t count, float first, float sec
 struct Softmax {
   static void row(const float* x, float* y, int64_t size) {
     const float m = maxOfRun(x, size);
-    const float sum = sumOfRun(x, size, StoredExpTerms{broadcast(m), x, y});
+    const float sum = sumOfRun(x, size, StoredExpTerms<1>{{broadcast(m)}, x, y});
     scaleRun(y, size, 1.0f / sum);
   }
-  template <bool whole>
+  template <int T, bool whole>
   static void columns(const float* x, float* y, int64_t size, int64_t stride, int n) {
-    Float m[1], sum[1];
-    maxOfColumns<1, whole>(m, x, size, stride, n);
-    sumOfColumns<1, whole>(sum, x, size, stride, n, StoredExpTerms{m[0], x, y});
-    const Float factor = 1.0f / sum[0];
-    for (int64_t i = 0; i < size; ++i) {
-      float* p = y + i * stride;
-      if constexpr (whole) store(p, load(p) * factor);
-      else storePartial(p, loadPartial(p, n) * factor, n);
-    }
+    StoredExpTerms<T> terms{{}, x, y};
+    Float factor[T];
+    maxOfColumns<T, whole>(terms.top, x, size, stride, n);
+    sumOfColumns<T, whole>(factor, x, size, stride, n, terms);
+    for (int t = 0; t < T; ++t) factor[t] = 1.0f / factor[t];
+    for (int64_t i = 0; i < size; ++i)
+      for (int t = 0; t < T; ++t) {
+        float* p = y + i * stride + t * lanes;
+        if constexpr (whole)
+          store(p, load(p) * factor[t]);
+        else
+          storePartial(p, loadPartial(p, n) * factor[t], n);
+      }
   }
 };
 
@@ -49,16 +53,21 @@ struct LogSoftmax {
     const float sum = sumOfRun(x, size, ExpTerms<1>{{broadcast(m)}});
     subtractRun(x, y, size, m, log(broadcast(sum))[0]);
   }
-  template <bool whole>
+  template <int T, bool whole>
   static void columns(const float* x, float* y, int64_t size, int64_t stride, int n) {
-    Float m[1], sum[1];
-    maxOfColumns<1, whole>(m, x, size, stride, n);
-    sumOfColumns<1, whole>(sum, x, size, stride, n, ExpTerms<1>{{m[0]}});
-    const Float shift = log(sum[0]);
-    for (int64_t i = 0; i < size; ++i) {
-      if constexpr (whole) store(y + i * stride, (load(x + i * stride) - m[0]) - shift);
-      else storePartial(y + i * stride, (loadPartial(x + i * stride, n) - m[0]) - shift, n);
-    }
+    ExpTerms<T> terms;
+    Float shift[T];
+    maxOfColumns<T, whole>(terms.top, x, size, stride, n);
+    sumOfColumns<T, whole>(shift, x, size, stride, n, terms);
+    for (int t = 0; t < T; ++t) shift[t] = log(shift[t]);
+    for (int64_t i = 0; i < size; ++i)
+      for (int t = 0; t < T; ++t) {
+        const int64_t at = i * stride + t * lanes;
+        if constexpr (whole)
+          store(y + at, (load(x + at) - terms.top[t]) - shift[t]);
+        else
+          storePartial(y + at, (loadPartial(x + at, n) - terms.top[t]) - shift[t], n);
+      }
   }
 };
 
@@ -74,14 +83,21 @@ void forEachRow(const KernelCall& call) {
     });
     return;
   }
-  const int64_t tiles = (p.inner + lanes - 1) / lanes;
-  const int64_t grain = 1 + (elementsPerTask - 1) / (p.size * lanes);
+  constexpr int64_t width = narrowTile * lanes;
+  const int64_t tiles = (p.inner + width - 1) / width;
+  const int64_t grain = 1 + (elementsPerTask - 1) / (p.size * (p.inner < width ? p.inner : width));
   parallelRanges(call, p.outer * tiles, grain, 1, [&](int64_t begin, int64_t end, int) {
     for (int64_t unit = begin; unit < end; ++unit) {
-      const int64_t column = unit % tiles * lanes, base = unit / tiles * p.size * p.inner + column;
-      const int64_t left = p.inner - column;
-      if (left >= lanes) Op::template columns<true>(x + base, y + base, p.size, p.inner, 0);
-      else Op::template columns<false>(x + base, y + base, p.size, p.inner, static_cast<int>(left));
+      int64_t column = unit % tiles * width;
+      const int64_t base = unit / tiles * p.size * p.inner;
+      if (column + width <= p.inner) {
+        Op::template columns<narrowTile, true>(x + base + column, y + base + column, p.size, p.inner, 0);
+        continue;
+      }
+      for (; column + lanes <= p.inner; column += lanes)
+        Op::template columns<1, true>(x + base + column, y + base + column, p.size, p.inner, 0);
+      const int left = static_cast<int>(p.inner - column);
+      if (left > 0) Op::template columns<1, false>(x + base + column, y + base + column, p.size, p.inner, left);
     }
   });
 }

@@ -13,7 +13,8 @@ struct Rows {
   const int32_t* labels;
 
   explicit Rows(const KernelCall& call)
-      : p(*static_cast<const PickParameters*>(call.parameters)), labels(static_cast<const int32_t*>(call.operands[1])) {}
+      : p(*static_cast<const PickParameters*>(call.parameters)),
+        labels(static_cast<const int32_t*>(call.operands[1])) {}
   int32_t label(int64_t row) const { return labels[row % p.labels]; }
   bool valid(int32_t label) const { return label >= 0 && label < p.classes; }
   template <class F>
@@ -36,8 +37,10 @@ void softmaxCrossEntropy(const KernelCall& call) {
         const float* logits = x + (first + i) * classes;
         const int32_t label = rows.label(first + i);
         const float m = maxOfRun(logits, classes);
-        if (!rows.valid(label)) target[i] = __builtin_nanf("");
-        else if (!isFinite(m)) target[i] = logits[label] - m;  // sum stays 1: y = m − x[label]
+        if (!rows.valid(label))
+          target[i] = __builtin_nanf("");
+        else if (!isFinite(m))
+          target[i] = logits[label] - m;  // sum stays 1: y = m − x[label]
         else {
           target[i] = logits[label] - m;
           sum[i] = sumOfRun(logits, classes, ExpTerms<1>{{broadcast(m)}});

@@ -90,8 +90,7 @@ void unpick(const KernelCall& call) {
   double* x = static_cast<double*>(call.operands[2]);
   for (int64_t row = 0; row < p.rows; ++row) {
     int32_t label = labelOf(call, p, row);
-    for (int64_t c = 0; c < p.classes; ++c)
-      x[row * p.classes + c] = !valid(p, label) ? nan : c == label ? y[row] : 0;
+    for (int64_t c = 0; c < p.classes; ++c) x[row * p.classes + c] = !valid(p, label) ? nan : c == label ? y[row] : 0;
   }
 }
 

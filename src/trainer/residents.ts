@@ -3,6 +3,7 @@ import { contiguousArrays, type Dataset } from '../data/dataset.ts';
 import { describeShape, PushforwardError } from '../errors.ts';
 import type { NativeResident } from '../native.ts';
 import { type Engine, translate } from '../plan/engine.ts';
+import { sizeOf } from '../tensor.ts';
 import type { TargetForm } from './programs.ts';
 
 /** A resident set and what its targets look like. */
@@ -13,7 +14,7 @@ export interface ResidentSet {
 
 const residents = new WeakMap<Engine, WeakMap<Dataset, ResidentSet>>();
 
-/** The set in the engine's memory; SHAPE_MISMATCH or DTYPE_MISMATCH when its examples do not fit the model. */
+/** The set in the engine's memory, whose examples have as many elements as the model's inputs; SHAPE_MISMATCH or DTYPE_MISMATCH when its examples do not fit the model. */
 export function residentSet(
   where: string,
   engine: Engine,
@@ -29,7 +30,7 @@ export function residentSet(
   const found = known.get(dataset);
   if (found !== undefined) return found;
   const arrays = contiguousArrays(where, dataset);
-  if (describeShape(arrays.inputShape) !== describeShape(inputShape)) {
+  if (arrays.inputSize !== sizeOf(inputShape)) {
     throw new PushforwardError('SHAPE_MISMATCH', where, `examples of shape ${describeShape(inputShape)}`, describeShape(arrays.inputShape));
   }
   if (arrays.inputType !== inputType) {

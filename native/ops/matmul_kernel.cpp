@@ -1,0 +1,174 @@
+// y[t] = A[t] B[t], A = aᵀ or a, B = bᵀ or b, for every index t of the batch axes. Shapes and strides stand in matmul.h.
+// A task is a tile of one y[t], whose rows and columns are packed by the thread that does it; a single row never is.
+#include "ops/matmul.h"
+
+#include "cpu/gemm/product.h"
+#include "cpu/parallel.h"
+
+namespace pushforward::cpu::PUSHFORWARD_ISA {
+
+// Rows of A packed at once (128 KB with their panel's depth) and columns of a task: packing a row costs as much as about 12 columns.
+constexpr int64_t packedRows = 128;
+constexpr int64_t taskColumns = 1024;
+
+static int64_t batchCount(const MatmulParameters& p) {
+  int64_t count = 1;
+  for (int axis = 0; axis < p.batchRank; ++axis) count *= p.batchShape[axis];
+  return count;
+}
+
+/** Packed rows of a thread; a panel follows them. A whole batch may be the rows of one product. */
+static int64_t packedFloats(const MatmulParameters& p) {
+  return roundUp(minimum(maximum(p.m, 1) * maximum(batchCount(p), 1), packedRows) * minimum(p.k, panelDepth), 16);
+}
+
+static size_t matmulScratch(const void* parameters, int threads) {
+  return static_cast<size_t>(4 * threads * (packedFloats(*static_cast<const MatmulParameters*>(parameters)) + panelFloats));
+}
+
+/** y [rows, columns] = A B; scratch holds the packed rows, then a panel. */
+static void multiplyTask(Matrix a, Matrix b, int64_t rows, int64_t columns, int64_t k, float* y, int64_t yStride, float* packed,
+                         float* panel) {
+  for (int64_t begin = 0; begin < k; begin += panelDepth) {
+    const int64_t depth = minimum(panelDepth, k - begin);
+    packRows(a.at(0, begin), rows, 0, blockCount(rows), depth, packed);
+    for (int64_t j = 0; j < columns; j += tileColumns) {
+      const int64_t width = minimum(tileColumns, columns - j);
+      const Matrix right = b.at(begin, j);
+      const bool direct = rows <= tileRows && b.columnStride == 1 && width == tileColumns;
+      if (!direct) packColumns(right, width, depth, panel);
+      const bool more = b.columnStride == 1 && j + width < columns;
+      multiplyPanel(packed, rows, depth, direct ? right.data : panel, direct ? b.rowStride : tileColumns, width, y + j, yStride,
+                    begin > 0, {right.data + tileColumns, b.rowStride}, more ? minimum(tileColumns, columns - j - width) : 0);
+    }
+  }
+}
+
+/** y[j] = Σ_p x[p·xStride] b(p, j) for a single row: each row of b is read once, four registers of y at a time. */
+static void multiplyRow(const float* x, int64_t xStride, Matrix b, int64_t columns, int64_t k, float* y) {
+  constexpr int64_t together = 4 * lanes;
+  int64_t j = 0;
+  if (b.columnStride == 1) {
+    for (; j + together <= columns; j += together) {
+      Float sum0{}, sum1{}, sum2{}, sum3{};
+      const float* from = b.data + j;
+      for (int64_t p = 0; p < k; ++p, from += b.rowStride) {
+        // Rows are often a page apart, where no hardware prefetcher follows.
+        __builtin_prefetch(from + 8 * b.rowStride);
+        __builtin_prefetch(from + 8 * b.rowStride + 2 * lanes);
+        const Float left = broadcast(x[p * xStride]);
+        sum0 = multiplyAdd(left, load(from), sum0);
+        sum1 = multiplyAdd(left, load(from + lanes), sum1);
+        sum2 = multiplyAdd(left, load(from + 2 * lanes), sum2);
+        sum3 = multiplyAdd(left, load(from + 3 * lanes), sum3);
+      }
+      store(y + j, sum0);
+      store(y + j + lanes, sum1);
+      store(y + j + 2 * lanes, sum2);
+      store(y + j + 3 * lanes, sum3);
+    }
+    for (; j < columns; j += lanes) {
+      const int count = static_cast<int>(minimum(lanes, columns - j));
+      Float sum{};
+      const float* from = b.data + j;
+      for (int64_t p = 0; p < k; ++p, from += b.rowStride)
+        sum = multiplyAdd(broadcast(x[p * xStride]), count == lanes ? load(from) : loadPartial(from, count), sum);
+      storePartial(y + j, sum, count);
+    }
+    return;
+  }
+  if (b.rowStride == 1 && xStride == 1) {
+    for (; j < columns; ++j) {
+      const float* from = b.data + j * b.columnStride;
+      Float sum0{}, sum1{}, sum2{}, sum3{};
+      int64_t p = 0;
+      for (; p + together <= k; p += together) {
+        sum0 = multiplyAdd(load(x + p), load(from + p), sum0);
+        sum1 = multiplyAdd(load(x + p + lanes), load(from + p + lanes), sum1);
+        sum2 = multiplyAdd(load(x + p + 2 * lanes), load(from + p + 2 * lanes), sum2);
+        sum3 = multiplyAdd(load(x + p + 3 * lanes), load(from + p + 3 * lanes), sum3);
+      }
+      for (; p < k; p += lanes) {
+        const int count = static_cast<int>(minimum(lanes, k - p));
+        sum0 = multiplyAdd(loadPartial(x + p, count), loadPartial(from + p, count), sum0);
+      }
+      y[j] = horizontalSum((sum0 + sum1) + (sum2 + sum3));
+    }
+    return;
+  }
+  for (; j < columns; ++j) {
+    float sum = 0.0f;
+    for (int64_t p = 0; p < k; ++p) sum += x[p * xStride] * b.data[p * b.rowStride + j * b.columnStride];
+    y[j] = sum;
+  }
+}
+
+/** Offset of batch index t, whose axes have the given strides. */
+static int64_t batchOffset(const MatmulParameters& p, int64_t t, const int64_t* stride) {
+  int64_t offset = 0;
+  for (int axis = p.batchRank - 1; axis >= 0; --axis) {
+    offset += t % p.batchShape[axis] * stride[axis];
+    t /= p.batchShape[axis];
+  }
+  return offset;
+}
+
+static void zero(float* y, int64_t count) {
+  for (int64_t i = 0; i < count; ++i) y[i] = 0.0f;
+}
+
+static void matmul(const KernelCall& call) {
+  const MatmulParameters& p = *static_cast<const MatmulParameters*>(call.parameters);
+  const float *aData = static_cast<const float*>(call.operands[0]), *bData = static_cast<const float*>(call.operands[1]);
+  float* y = static_cast<float*>(call.operands[2]);
+  const int64_t k = p.k;
+  int64_t m = p.m, n = p.n, batch = batchCount(p);
+  if (batch <= 0 || m <= 0 || n <= 0) return;
+  if (k <= 0) return zero(y, batch * m * n);
+  Matrix a = {aData, p.transposeA ? 1 : k, p.transposeA ? m : 1}, b = {bData, p.transposeB ? 1 : n, p.transposeB ? k : 1};
+  // x [batch, m, k] times one w is a product of batch·m rows.
+  bool oneProduct = !p.transposeA && batch > 1;
+  int64_t rowsBelow = m * k;
+  for (int axis = p.batchRank - 1; axis >= 0; --axis) {
+    if (p.batchShape[axis] != 1 && (p.bStride[axis] != 0 || p.aStride[axis] != rowsBelow)) oneProduct = false;
+    rowsBelow *= p.batchShape[axis];
+  }
+  if (oneProduct) m *= batch, batch = 1;
+  if (n == 1 && m > 1) {  // yᵀ = bᵀ aᵀ, and yᵀ lies in memory as y does
+    const Matrix left = {b.data, b.columnStride, b.rowStride};
+    b = {a.data, a.columnStride, a.rowStride};
+    a = left;
+  }
+  const bool swapped = n == 1 && m > 1;
+  if (swapped) n = m, m = 1;
+
+  const int64_t threads = call.parallel == nullptr ? 1 : call.parallel->threads;
+  const int64_t rowTiles = ceilDivide(m, packedRows), rowSize = ceilDivide(m, rowTiles);
+  int64_t columnSize = minimum(roundUp(n, tileColumns), taskColumns);
+  while (threads > 1 && columnSize > 4 * tileColumns && batch * rowTiles * ceilDivide(n, columnSize) < 4 * threads)
+    columnSize = roundUp(columnSize / 2, tileColumns);
+  const int64_t columnTiles = ceilDivide(n, columnSize), tiles = rowTiles * columnTiles;
+  const int64_t total = batch * tiles, packedSize = packedFloats(p);
+  // A task shorter than 20 µs is not worth waking a thread for.
+  const int64_t group = maximum(1, 1000000 / maximum(1, rowSize * columnSize * k));
+  parallelFor(call, ceilDivide(total, group), [&](int64_t task, int thread) {
+    float* packed = static_cast<float*>(call.scratch) + thread * (packedSize + panelFloats);
+    for (int64_t index = task * group; index < minimum(total, (task + 1) * group); ++index) {
+      const int64_t t = index / tiles, row = index % tiles / columnTiles * rowSize, column = index % columnTiles * columnSize;
+      const int64_t rows = minimum(rowSize, m - row), columns = minimum(columnSize, n - column);
+      const int64_t aOffset = batch == 1 ? 0 : batchOffset(p, t, p.aStride), bOffset = batch == 1 ? 0 : batchOffset(p, t, p.bStride);
+      Matrix left = a.at(row, 0), right = b.at(0, column);
+      left.data += swapped ? bOffset : aOffset;
+      right.data += swapped ? aOffset : bOffset;
+      float* to = y + t * m * n + row * n + column;
+      if (m == 1)
+        multiplyRow(left.data, left.columnStride, right, columns, k, to);
+      else
+        multiplyTask(left, right, rows, columns, k, to, n, packed, packed + packedSize);
+    }
+  });
+}
+
+PUSHFORWARD_CPU_KERNEL(matmul, matmul, matmulScratch)
+
+}  // namespace pushforward::cpu::PUSHFORWARD_ISA

@@ -1,0 +1,243 @@
+// sgd, adam, adamW: formulas stand in update.h. The gradient of a piece of the parameter is read, or regenerated as (1/K) Σ_k c_k v_k,
+// or multiplied out as xᵀ δ, into a panel that stays in the cache, and applied at once: one pass over the parameter and its state.
+#include "ops/update.h"
+
+#include "cpu/gemm/product.h"
+#include "cpu/parallel.h"
+#include "cpu/tangent_panel.h"
+
+namespace pushforward::cpu::PUSHFORWARD_ISA {
+
+enum class Rule { sgd, adam, adamW };
+
+// A piece of regenerated gradient, 16 KB: with a tangent beside it, it stays in an L1 cache.
+constexpr int64_t pieceFloats = 4096, pieceColumns = 1024, pieceRows = 1024;
+constexpr int64_t factorGroup = 8;  // outer products at once
+constexpr int64_t productColumns = 256;
+
+/** The hyperparameters of one step, computed in float64. */
+struct Coefficients {
+  float rate, momentum, weightDecay;  // adamW: weightDecay is rate·weightDecay
+  float beta1, beta2, oneMinusBeta1, oneMinusBeta2, epsilon;
+  float correctedRate, correction2;   // rate/(1 − β₁ᵗ), 1/√(1 − β₂ᵗ)
+  bool nesterov;
+};
+
+static double power(double base, uint32_t exponent) {
+  double result = 1.0;
+  for (; exponent != 0; exponent >>= 1, base *= base)
+    if ((exponent & 1u) != 0) result *= base;
+  return result;
+}
+
+static Coefficients coefficientsOf(const UpdateParameters& p, const RunState& state, Rule rule) {
+  Coefficients c;
+  const double decay = rule == Rule::adamW ? state.rate * p.weightDecay : p.weightDecay;
+  c.rate = static_cast<float>(state.rate);
+  c.momentum = static_cast<float>(p.momentum);
+  c.weightDecay = static_cast<float>(decay);
+  c.beta1 = static_cast<float>(p.beta1);
+  c.beta2 = static_cast<float>(p.beta2);
+  c.oneMinusBeta1 = static_cast<float>(1.0 - p.beta1);
+  c.oneMinusBeta2 = static_cast<float>(1.0 - p.beta2);
+  c.epsilon = static_cast<float>(p.epsilon);
+  c.correctedRate = static_cast<float>(state.rate / (1.0 - power(p.beta1, state.step + 1)));
+  c.correction2 = static_cast<float>(1.0 / __builtin_sqrt(1.0 - power(p.beta2, state.step + 1)));
+  c.nesterov = p.nesterov != 0;
+  return c;
+}
+
+/** A piece of the parameter and of its state, and the gradient of it times `scale`. */
+struct Piece {
+  float *parameter, *first, *second;
+  const float* gradient;
+};
+
+template <Rule rule, bool state>
+PUSHFORWARD_INLINE void updateVector(const Coefficients& c, float scale, const Piece& at, int64_t i, int count) {
+  const auto get = [&](const float* from) { return count == lanes ? load(from + i) : loadPartial(from + i, count); };
+  const auto put = [&](float* to, Float x) {
+    if (count == lanes)
+      store(to + i, x);
+    else
+      storePartial(to + i, x, count);
+  };
+  Float p = get(at.parameter), g = get(at.gradient) * scale;
+  if (rule == Rule::sgd) {
+    g = multiplyAdd(broadcast(c.weightDecay), p, g);
+    if (state) {
+      const Float m = multiplyAdd(broadcast(c.momentum), get(at.first), g);
+      put(at.first, m);
+      g = c.nesterov ? multiplyAdd(broadcast(c.momentum), m, g) : m;
+    }
+    p = multiplyAdd(broadcast(-c.rate), g, p);
+  } else {
+    if (rule == Rule::adamW) p = multiplyAdd(broadcast(-c.weightDecay), p, p);
+    const Float m = multiplyAdd(broadcast(c.beta1), get(at.first), g * c.oneMinusBeta1);
+    const Float v = multiplyAdd(broadcast(c.beta2), get(at.second), g * g * c.oneMinusBeta2);
+    put(at.first, m);
+    put(at.second, v);
+    p = p - m * c.correctedRate / multiplyAdd(sqrt(v), broadcast(c.correction2), broadcast(c.epsilon));
+  }
+  put(at.parameter, p);
+}
+
+template <Rule rule, bool state>
+static void updatePiece(const Coefficients& c, float scale, Piece at, int64_t count) {
+  int64_t i = 0;
+  for (; i + lanes <= count; i += lanes) updateVector<rule, state>(c, scale, at, i, lanes);
+  if (i < count) updateVector<rule, state>(c, scale, at, i, static_cast<int>(count - i));
+}
+
+struct Update {
+  const UpdateParameters& p;
+  const KernelCall& call;
+  Coefficients c;
+  float *parameter, *first, *second;
+  const float *gradient, *coefficient, *x, *delta;
+  void (*piece)(const Coefficients& c, float scale, Piece at, int64_t count);
+
+  void apply(int64_t offset, const float* from, int64_t count, float scale = 1.0f) const {
+    const auto at = [&](float* base) { return base == nullptr ? nullptr : base + offset; };
+    piece(c, scale, {parameter + offset, at(first), at(second), from}, count);
+  }
+};
+
+static bool allFinite(const KernelCall& call, const UpdateParameters& p) {
+  bool finite = true;
+  for (int i = 0; i < p.guards; ++i) {
+    const float* guard = static_cast<const float*>(call.operands[updateGuardOperand + i]);
+    for (int64_t j = 0; guard != nullptr && j < p.guardCount[i]; ++j) finite = finite && guard[j] - guard[j] == 0.0f;
+  }
+  return finite;
+}
+
+static void applyGiven(const Update& u) {
+  const int64_t count = u.p.rows * u.p.n;
+  parallelRanges(u.call, count, 16384, lanes,
+                 [&](int64_t begin, int64_t end, int) { u.apply(begin, u.gradient + begin, end - begin); });
+}
+
+static Draw drawOf(const Update& u, uint32_t stream, int64_t direction) {
+  const RunState& state = *u.call.state;
+  return {{state.key[0], state.key[1]}, u.p.tangent.parameter, stream, static_cast<uint32_t>(direction), state.step};
+}
+
+/** g (+)= c v, v regenerated; both have room for a whole last vector. */
+static void addTangent(const Update& u, int64_t k, float c, int64_t row, int64_t rows, int64_t column, int64_t columns,
+                       float* v, float* g) {
+  fillTangentPanel(u.p.tangent.kind, drawOf(u, u.p.tangent.stream, k), u.p.n, row, rows, column, columns, v, columns);
+  for (int64_t i = 0; i < rows * columns; i += lanes) store(g + i, multiplyAdd(load(v + i), broadcast(c), load(g + i)));
+}
+
+/** g = Σ_kq c_kq a_kq b_kqᵀ, c_kq = c_k/(K √rank): `factorGroup` outer products at a time. */
+static void addFactors(const Update& u, int64_t row, int64_t rows, int64_t column, int64_t columns, float* b, float* g) {
+  const UpdateParameters& p = u.p;
+  const int64_t rank = p.tangent.rank, factors = p.directions * rank, stride = roundUp(columns, lanes);
+  const double scale = 1.0 / (p.directions * __builtin_sqrt(static_cast<double>(rank)));
+  float a[factorGroup][pieceRows];
+  for (int64_t f = 0; f < factors; f += factorGroup) {
+    const int64_t group = minimum(factorGroup, factors - f);
+    for (int64_t q = 0; q < group; ++q) {
+      const float c = static_cast<float>(scale * u.coefficient[(f + q) / rank]);
+      fillTangentPanel(TangentKind::rademacher, drawOf(u, leftStream, f + q), p.rows, 0, 1, row, rows, a[q], rows);
+      for (int64_t i = 0; i < rows; ++i) a[q][i] *= c;
+      fillTangentPanel(TangentKind::rademacher, drawOf(u, rightStream, f + q), p.n, 0, 1, column, columns, b + q * stride, columns);
+    }
+    for (int64_t i = 0; i < rows; ++i)
+      for (int64_t j = 0; j < columns; j += lanes) {
+        const int count = static_cast<int>(minimum(lanes, columns - j));
+        float* to = g + i * columns + j;
+        Float sum = f == 0 ? Float{} : load(to);
+        for (int64_t q = 0; q < group; ++q) sum = multiplyAdd(broadcast(a[q][i]), load(b + q * stride + j), sum);
+        if (count == lanes)
+          store(to, sum);
+        else
+          storePartial(to, sum, count);
+      }
+  }
+}
+
+/** A piece is some rows, or a part of some; its gradient is drawn into a panel. */
+static void applyDirectional(const Update& u) {
+  const UpdateParameters& p = u.p;
+  const int64_t columns = minimum(p.n, pieceColumns), rows = minimum(pieceFloats / columns / 4 * 4, pieceRows);
+  const int64_t across = ceilDivide(p.n, columns);
+  parallelFor(u.call, across * ceilDivide(p.rows, rows), [&](int64_t index, int) {
+    alignas(64) float g[pieceFloats + lanes], other[factorGroup * pieceColumns + lanes];
+    const int64_t row = index / across * rows, column = index % across * columns;
+    const int64_t high = minimum(rows, p.rows - row), wide = minimum(columns, p.n - column);
+    float scale = 1.0f;
+    if (p.tangent.kind == TangentKind::lowRank) {
+      addFactors(u, row, high, column, wide, other, g);
+    } else if (p.directions == 1) {
+      fillTangentPanel(p.tangent.kind, drawOf(u, p.tangent.stream, 0), p.n, row, high, column, wide, g, wide);
+      scale = u.coefficient[0];
+    } else {
+      for (int64_t i = 0; i < high * wide; i += lanes) store(g + i, Float{});
+      for (int64_t k = 0; k < p.directions; ++k)
+        addTangent(u, k, static_cast<float>(double{u.coefficient[k]} / p.directions), row, high, column, wide, other, g);
+    }
+    if (wide == p.n)
+      u.apply(row * p.n, g, high * wide, scale);
+    else
+      for (int64_t i = 0; i < high; ++i) u.apply((row + i) * p.n + column, g + i * wide, wide, scale);
+  });
+}
+
+/** Rows of a task, so that all threads together hold at most 2 MB of gradient and packed x. */
+static int64_t productRows(int threads) { return threads <= 8 ? 96 : 48; }
+
+static size_t updateScratch(const void* parameters, int threads) {
+  const UpdateParameters& p = *static_cast<const UpdateParameters*>(parameters);
+  if (p.gradient != GradientKind::product) return 0;
+  return static_cast<size_t>(4 * threads * (productRows(threads) * (panelDepth + productColumns) + panelFloats));
+}
+
+/** A task multiplies out a tile of g = xᵀ δ and applies it. */
+static void applyProduct(const Update& u) {
+  const UpdateParameters& p = u.p;
+  const int threads = u.call.parallel == nullptr ? 1 : u.call.parallel->threads;
+  const int64_t tall = productRows(threads), across = ceilDivide(p.n, productColumns);
+  parallelFor(u.call, across * ceilDivide(p.rows, tall), [&](int64_t index, int thread) {
+    float* packed = static_cast<float*>(u.call.scratch) + thread * (tall * (panelDepth + productColumns) + panelFloats);
+    float *panel = packed + tall * panelDepth, *g = panel + panelFloats;
+    const int64_t row = index / across * tall, column = index % across * productColumns;
+    const int64_t rows = minimum(tall, p.rows - row), columns = minimum(productColumns, p.n - column);
+    if (p.inner == 0)
+      for (int64_t i = 0; i < rows * productColumns; ++i) g[i] = 0.0f;
+    for (int64_t begin = 0; begin < p.inner; begin += panelDepth) {
+      const int64_t depth = minimum(panelDepth, p.inner - begin);
+      packRows({u.x + begin * p.rows + row, 1, p.rows}, rows, 0, blockCount(rows), depth, packed);
+      for (int64_t j = 0; j < columns; j += tileColumns) {
+        const int64_t width = minimum(tileColumns, columns - j);
+        const float* from = u.delta + begin * p.n + column + j;
+        packColumns({from, p.n, 1}, width, depth, panel);
+        multiplyPanel(packed, rows, depth, panel, tileColumns, width, g + j, productColumns, begin > 0, {from + tileColumns, p.n},
+                      maximum(0, minimum(tileColumns, columns - j - width)));
+      }
+    }
+    for (int64_t i = 0; i < rows; ++i) u.apply((row + i) * p.n + column, g + i * productColumns, columns);
+  });
+}
+
+template <Rule rule>
+static void update(const KernelCall& call) {
+  const UpdateParameters& p = *static_cast<const UpdateParameters*>(call.parameters);
+  if (p.rows <= 0 || p.n <= 0 || !allFinite(call, p)) return;
+  const auto at = [&](int i) { return static_cast<float*>(call.operands[i]); };
+  const Update u = {p, call, coefficientsOf(p, *call.state, rule), at(0), at(1), at(2), at(3), at(4), at(5), at(6),
+                    rule == Rule::sgd && at(1) == nullptr ? updatePiece<rule, false> : updatePiece<rule, true>};
+  if (p.gradient == GradientKind::given)
+    applyGiven(u);
+  else if (p.gradient == GradientKind::product)
+    applyProduct(u);
+  else
+    applyDirectional(u);
+}
+
+PUSHFORWARD_CPU_KERNEL(sgd, update<Rule::sgd>, updateScratch)
+PUSHFORWARD_CPU_KERNEL(adam, update<Rule::adam>, updateScratch)
+PUSHFORWARD_CPU_KERNEL(adamW, update<Rule::adamW>, updateScratch)
+
+}  // namespace pushforward::cpu::PUSHFORWARD_ISA

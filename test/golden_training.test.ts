@@ -1,0 +1,139 @@
+// The golden training runs whose estimator is here: losses, directional derivatives and final parameters, on reference and on every
+// instruction set, fused and unfused.
+import { test } from 'uvu';
+import * as assert from 'uvu/assert';
+import { native } from '../src/binding.ts';
+import {
+  adam,
+  type Batch,
+  backprop,
+  data,
+  exponentialDecay,
+  forwardGradient,
+  gaussian,
+  lowRank,
+  nn,
+  type Optimizer,
+  ops,
+  rademacher,
+  type RunOptions,
+  type Sampler,
+  sgd,
+  sphere,
+  Trainer,
+  tensor,
+} from '../src/index.ts';
+import { type TrainingRun, training } from './golden.ts';
+import { withIsa } from './support/isa.ts';
+
+/** Relative to max(1, |·|): golden/README.md. */
+interface Tolerance {
+  readonly loss: number;
+  readonly derivative: number;
+  readonly parameter: number;
+}
+const float64: Tolerance = { loss: 1e-10, derivative: 1e-9, parameter: 1e-9 };
+const float32: Tolerance = { loss: 5e-6, derivative: 2e-5, parameter: 2e-5 };
+
+const samplers: Record<string, (run: TrainingRun) => Sampler> = {
+  gaussian: () => gaussian(),
+  rademacher: () => rademacher(),
+  sphere: () => sphere(),
+  lowRank: ({ rank }) => lowRank({ rank: rank as number }),
+};
+
+function optimizerOf({ optimizer, learningRate, decay }: TrainingRun): Optimizer {
+  const rate = exponentialDecay(learningRate, decay);
+  if (optimizer === 'adam') return adam({ learningRate: rate });
+  return optimizer === 'nesterov' ? sgd({ learningRate: rate, momentum: 0.9, nesterov: true }) : sgd({ learningRate: rate });
+}
+
+const isHere = (run: TrainingRun): boolean =>
+  run.network.kind === 'mlp' && run.perturb !== 'activities' && !run.perExample && run.combine === 'mean';
+
+function trainerOf(run: TrainingRun, options: RunOptions): Trainer {
+  const [inputs = 0, ...widths] = run.network.widths ?? [];
+  const layers = widths.map((width, i) => nn.dense(width, { activation: i < widths.length - 1 ? 'relu' : 'none' }));
+  const sampler = run.sampler === null ? undefined : samplers[run.sampler]?.(run);
+  return new Trainer({
+    model: nn.sequential(...layers),
+    inputShape: [inputs],
+    loss: ops.softmaxCrossEntropy,
+    gradient: sampler === undefined ? backprop() : forwardGradient({ sampler, directions: run.directions }),
+    optimizer: optimizerOf(run),
+    seed: run.seed,
+    ...options,
+  });
+}
+
+async function firstBatch(batches: AsyncIterable<Batch>): Promise<Batch> {
+  for await (const batch of batches) return batch;
+  throw new Error('no batch');
+}
+
+function close(what: string, actual: number, expected: number, tolerance: number, scale = Math.max(1, Math.abs(expected))): void {
+  const error = Math.abs(actual - expected) / scale;
+  assert.ok(error <= tolerance, `${what}: ${actual} for ${expected}, off by ${error}, allowed ${tolerance}`);
+}
+
+async function checkRun(run: TrainingRun, options: RunOptions, tolerance: Tolerance): Promise<void> {
+  const trainer = trainerOf(run, options);
+  const { train } = await data.mnist({ inputShape: [784] });
+  for (const [step, loss] of run.losses.entries()) {
+    const slice = train.slice(step * run.batchSize, (step + 1) * run.batchSize);
+    const result = await trainer.step(await firstBatch(slice.batches({ batchSize: run.batchSize })));
+    close(`loss ${step}`, result.loss, loss, tolerance.loss);
+    for (const [k, c] of (run.directionalDerivatives[step] ?? []).entries()) {
+      close(`derivative ${step}, ${k}`, result.directionalDerivatives?.[k] as number, c, tolerance.derivative);
+    }
+  }
+  const parameters = Object.values(await trainer.parameters());
+  for (const [i, expected] of run.finalParameters.entries()) {
+    const values = parameters[i]?.data as Float32Array;
+    assert.equal([...(parameters[i]?.shape ?? [])], expected.shape);
+    const rms = Math.sqrt(expected.sumOfSquares / values.length);
+    let sum = 0;
+    let squares = 0;
+    for (const value of values) {
+      sum += value;
+      squares += value * value;
+    }
+    close(`sum of parameter ${i}`, sum, expected.sum, tolerance.parameter, rms * Math.sqrt(values.length) + Math.abs(expected.sum));
+    close(`squares of parameter ${i}`, squares, expected.sumOfSquares, tolerance.parameter, expected.sumOfSquares);
+    for (const [j, first] of expected.first8.entries()) close(`parameter ${i}[${j}]`, values[j] as number, first, tolerance.parameter, rms);
+  }
+  trainer.dispose();
+}
+
+async function checkAll(options: RunOptions, tolerance: Tolerance): Promise<void> {
+  for (const [i, run] of training.runs.entries()) {
+    if (!isHere(run)) continue;
+    try {
+      await checkRun(run, options, tolerance);
+    } catch (error) {
+      if (error instanceof Error) error.message = `run ${i} (${run.gradient} ${run.sampler} ${run.optimizer}): ${error.message}`;
+      throw error;
+    }
+  }
+}
+
+const later = training.runs.filter((run) => !isHere(run)).length;
+console.log(`SKIP ${later} golden training runs: convolution, activity, per-example and projection estimators of a later version`);
+
+test('the runs that are here', () => {
+  assert.is(training.runs.length - later, 11);
+});
+for (const fuse of [true, false]) {
+  const how = fuse ? 'fused' : 'unfused';
+  test(`reference, ${how}`, () => checkAll({ device: 'reference', fuse }, float64));
+  for (const isa of native.instructionSets()) {
+    test(`cpu ${isa}, ${how}`, () => withIsa(isa, () => checkAll({ device: 'cpu', fuse }, float32)));
+  }
+}
+test('given data as typed arrays', async () => {
+  const trainer = trainerOf(training.runs[0] as TrainingRun, { device: 'cpu' });
+  const result = await trainer.step({ inputs: tensor(new Float32Array(784), [1, 784]), targets: tensor(Int32Array.of(3), [1]) });
+  assert.ok(Number.isFinite(result.loss));
+});
+
+test.run();

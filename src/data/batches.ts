@@ -17,6 +17,8 @@ export interface BatchForm {
   /** Of one example. */
   readonly targetShape?: readonly number[];
   readonly targetType?: DType;
+  /** Whether float64 counts as float32: on `reference`. Default: false */
+  readonly double?: boolean;
 }
 
 /**
@@ -30,7 +32,7 @@ export interface CheckedBatch {
 }
 
 /**
- * Requires examples [B, …shape] of one type. Throws INVALID_ARGUMENT, SHAPE_MISMATCH or DTYPE_MISMATCH.
+ * Requires examples [B, …shape] of one type; with `double`, float64 counts as float32. Throws INVALID_ARGUMENT, SHAPE_MISMATCH or DTYPE_MISMATCH.
  * @internal
  */
 export function checkLeaf(
@@ -39,6 +41,7 @@ export function checkLeaf(
   leaf: unknown,
   shape: readonly number[] | undefined,
   dtype: DType | undefined,
+  double: boolean,
 ): Tensor {
   const found = toTensor(where, name, leaf);
   const wanted = shape === undefined ? '[B, …]' : describeShape(['B' as never, ...shape]);
@@ -49,8 +52,9 @@ export function checkLeaf(
   if (found.data.length === 0) {
     throw new PushforwardError('SHAPE_MISMATCH', where, `${name} of at least one example`, describe(found));
   }
-  if (dtype !== undefined && found.dtype !== dtype) {
-    throw new PushforwardError('DTYPE_MISMATCH', where, `${name} of ${dtype}`, describe(found));
+  const kind = double && found.dtype === 'float64' ? 'float32' : found.dtype;
+  if (kind === 'float64' || (dtype !== undefined && kind !== dtype)) {
+    throw new PushforwardError('DTYPE_MISMATCH', where, `${name} of ${dtype ?? 'float32 or int32'}`, describe(found));
   }
   return found;
 }
@@ -65,8 +69,8 @@ export function checkBatch(where: string, batch: unknown, form: BatchForm, name 
     const expected = `${name} to be an object with inputs and targets`;
     throw new PushforwardError('INVALID_ARGUMENT', where, expected, describe(batch));
   }
-  const inputs = checkLeaf(where, `${name}.inputs`, batch.inputs, form.inputShape, form.inputType);
-  const targets = checkLeaf(where, `${name}.targets`, batch.targets, form.targetShape, form.targetType);
+  const inputs = checkLeaf(where, `${name}.inputs`, batch.inputs, form.inputShape, form.inputType, form.double ?? false);
+  const targets = checkLeaf(where, `${name}.targets`, batch.targets, form.targetShape, form.targetType, form.double ?? false);
   const size = inputs.shape[0] as number;
   if (targets.shape[0] !== size) {
     const expected = `${name}.targets to have ${size} examples, as ${name}.inputs has,`;

@@ -73,8 +73,7 @@ export async function evaluateSource(
     }
     return finish(sums);
   }
-  const form = { inputShape: core.inputShape, inputType: core.inputType };
-  for await (const batch of readStream(where, 'data', data, form)) {
+  for await (const batch of readStream(where, 'data', data, core.batchForm)) {
     if (signal?.aborted) throw aborted(where);
     const target: TargetForm = {
       targetShape: batch.targets.shape.slice(1),

@@ -127,8 +127,7 @@ async function fitDataset(fit: Fit, data: Dataset, epoch: number): Promise<void>
 
 async function fitStream(fit: Fit, data: Exclude<DataSource, Dataset>): Promise<void> {
   const { core, where } = fit;
-  const form = { inputShape: core.inputShape, inputType: core.inputType };
-  for await (const batch of readStream(where, 'data', data, form)) {
+  for await (const batch of readStream(where, 'data', data, core.batchForm)) {
     if (fit.signal?.aborted) return;
     const target = {
       targetShape: batch.targets.shape.slice(1),

@@ -1,6 +1,6 @@
 // The trainer: one store, its plans for training, evaluation and prediction, and the order in which calls reach them.
 import { assertFunction, assertInteger, assertSeed, assertSignal, describe, PushforwardError, readOptions, type Seed } from '../errors.ts';
-import { assertSource, type CheckedBatch, checkBatch, checkLeaf, type DataSource } from '../data/batches.ts';
+import { assertSource, type BatchForm, type CheckedBatch, checkBatch, checkLeaf, type DataSource } from '../data/batches.ts';
 import type { Batch } from '../data/dataset.ts';
 import { type GradientEstimator, toGradientEstimator } from '../estimators/gradient.ts';
 import type { NativeArray, NativePlan } from '../native.ts';
@@ -66,6 +66,7 @@ export interface TrainerCore {
   enqueue<T>(where: string, task: () => Promise<T>): Promise<T>;
   readonly inputShape: readonly number[];
   readonly inputType: 'float32' | 'int32';
+  readonly batchForm: BatchForm;
 }
 
 /** Some steps in one native call. @internal */
@@ -96,7 +97,6 @@ export class Trainer implements Disposable {
   #busy: string | undefined;
   #steps = 0;
   #epochs = 0;
-  #targetForm: TargetForm | undefined;
 
   /** @throws PushforwardError INVALID_ARGUMENT, SHAPE_MISMATCH, NO_DEVICE: whatever is wrong with the options or in the model */
   constructor(options: TrainerOptions) {
@@ -205,7 +205,7 @@ export class Trainer implements Disposable {
     assertSignal(where, signal);
     const core = this.#core(where);
     const { inputShape, inputType } = this.#options;
-    const x = checkLeaf(where, 'inputs', inputs, inputShape, inputType);
+    const x = checkLeaf(where, 'inputs', inputs, inputShape, inputType, this.#target.device === 'reference');
     const traced = modelProgram(this.#options, traceContext(this.#target), x.shape[0] as number);
     const plan = this.#plan(`predict ${x.shape[0]}`, () => traced.graph);
     const data = x.data.slice() as NativeArray;
@@ -336,6 +336,7 @@ export class Trainer implements Disposable {
       key: this.#key,
       inputShape: this.#options.inputShape,
       inputType: this.#options.inputType,
+      batchForm: this.#batchForm(),
       get steps() {
         return trainer.#steps;
       },
@@ -360,10 +361,13 @@ export class Trainer implements Disposable {
     };
   }
 
-  #checkedBatch(where: string, batch: unknown, name?: string): CheckedBatch {
+  #batchForm(): BatchForm {
     const { inputShape, inputType } = this.#options;
-    const form = { inputShape, inputType, ...(this.#targetForm ?? {}) };
-    return checkBatch(where, batch, form, name);
+    return { inputShape, inputType, double: this.#target.device === 'reference' };
+  }
+
+  #checkedBatch(where: string, batch: unknown, name?: string): CheckedBatch {
+    return checkBatch(where, batch, this.#batchForm(), name);
   }
 
   async #takeSteps(where: string, plan: NativePlan, request: StepsRequest): Promise<StepResult[]> {

@@ -13,10 +13,9 @@ namespace pushforward {
 namespace {
 
 Program prepare(const Program& traced, bool fuse) {
-  Program program = expandProgram(traced, fuse);
-  program = simplify(lowerProgram(program, !fuse));
-  if (!fuse) return program;
-  return fuseChains(absorbGenerated(program));
+  Program program = simplify(expandProgram(traced, fuse));
+  if (!fuse) return simplify(lowerProgram(program, true));
+  return fuseChains(simplify(lowerProgram(absorbGenerated(program), false)));
 }
 
 /** The value whose buffer an alias shows. */

@@ -27,8 +27,8 @@ PUSHFORWARD_INLINE void drawGroups(const Source& source, int64_t count, const Bl
 
 // Whole groups go row by row. What is left of a row is narrower than a group: as many rows as fit are drawn at once.
 template <class Law>
-PUSHFORWARD_INLINE void fillPanel(const Draw& draw, int64_t n, int64_t row, int64_t rows, int64_t column,
-                                  int64_t columns, float* out, int64_t outStride) {
+static void fillPanel(const Draw& draw, int64_t n, int64_t row, int64_t rows, int64_t column, int64_t columns,
+                      float* out, int64_t outStride) {
   const int64_t rowBlocks = (n + 3) / 4, whole = columns / groupValues, rest = columns - whole * groupValues;
   const uint64_t first = static_cast<uint64_t>(row * rowBlocks + column / 4);
   const Source source(draw);
@@ -88,8 +88,8 @@ PUSHFORWARD_INLINE void expandSigns(const uint32_t* words, int64_t bit, int64_t 
   if (j < count) storePartial(out + j, signsAt(words, bit + j), static_cast<int>(count - j));
 }
 
-PUSHFORWARD_INLINE void fillSigns(const Draw& draw, int64_t n, int64_t row, int64_t rows, int64_t column,
-                                  int64_t columns, float* out, int64_t outStride) {
+static void fillSigns(const Draw& draw, int64_t n, int64_t row, int64_t rows, int64_t column, int64_t columns,
+                      float* out, int64_t outStride) {
   const int64_t rowBlocks = (n + 127) / 128, bit = column % 128;
   const int64_t blocks = (bit + columns + 127) / 128, whole = blocks / groupBlocks, rest = blocks % groupBlocks;
   const uint64_t first = static_cast<uint64_t>(row * rowBlocks + column / 128);

@@ -3,8 +3,8 @@
 import type { GradientEstimator } from '../src/estimators/gradient.ts';
 import type { NativePlan, NativeSession } from '../src/native.ts';
 import { type Model, nn } from '../src/nn/index.ts';
-import { sgd } from '../src/optimizers.ts';
 import { ops } from '../src/ops/index.ts';
+import { sgd } from '../src/optimizers.ts';
 import { openSession, type RunOptions, toTarget } from '../src/plan/engine.ts';
 import { encodeProgram } from '../src/trace/encode.ts';
 import { evaluationProgram, type ModelOptions, modelProgram, trainingProgram } from '../src/trainer/programs.ts';
@@ -57,7 +57,8 @@ export async function timedPlans(
   const form = { targetShape: [], targetType: 'int32' } as const;
   const context = traceContext(target, true);
   const { declared } = modelProgram(modelOptions, context, batchSize);
-  const compile = (graph: Parameters<typeof encodeProgram>[0]): NativePlan => session.compile(encodeProgram(graph), target.fuse);
+  const compile = (graph: Parameters<typeof encodeProgram>[0]): NativePlan =>
+    session.compile(encodeProgram(graph), target.fuse);
   const random = { keyLow: 1, keyHigh: 0, firstStep: 0 };
   await compile(initialisationProgram(context, declared)).run({ ...random, inputs: [], steps: 1 });
   const forward = compile(evaluationProgram(modelOptions, context, batchSize, form));
@@ -80,7 +81,11 @@ export async function timedPlans(
 }
 
 /** Ratios of all estimators from `rounds` interleaved rounds. */
-export async function measureRatios({ forward, steps, time }: TimedPlans, rounds = 15, callsPerRound = 5): Promise<Ratio[]> {
+export async function measureRatios(
+  { forward, steps, time }: TimedPlans,
+  rounds = 15,
+  callsPerRound = 5,
+): Promise<Ratio[]> {
   const forwards: number[] = [];
   const times = new Map([...steps.keys()].map((name) => [name, [] as number[]]));
   const ratios = new Map([...steps.keys()].map((name) => [name, [] as number[]]));

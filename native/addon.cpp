@@ -33,7 +33,8 @@ auto guarded(Napi::Env env, const F& f) -> decltype(f()) {
 }
 
 std::string textArgument(const Napi::Value& value, const char* what) {
-  if (!value.IsString()) fail(Code::INVALID_ARGUMENT, "native", std::string(what) + " to be a string", "something else");
+  if (!value.IsString())
+    fail(Code::INVALID_ARGUMENT, "native", std::string(what) + " to be a string", "something else");
   return value.As<Napi::String>().Utf8Value();
 }
 
@@ -55,7 +56,8 @@ void copyIn(const Napi::Value& value, const Type& type, size_t realBytes, void* 
   Napi::TypedArray array = value.As<Napi::TypedArray>();
   size_t count = array.ElementLength();
   if (count != static_cast<size_t>(type.shape.count()))
-    fail(Code::SHAPE_MISMATCH, where, std::to_string(type.shape.count()) + " elements for " + type.text(), std::to_string(count));
+    fail(Code::SHAPE_MISMATCH, where, std::to_string(type.shape.count()) + " elements for " + type.text(),
+         std::to_string(count));
   const uint8_t* from = count ? static_cast<const uint8_t*>(array.ArrayBuffer().Data()) + array.ByteOffset() : nullptr;
   napi_typedarray_type kind = array.TypedArrayType();
   bool integer = type.dtype == DType::int32;
@@ -110,7 +112,9 @@ struct Compiled {
 class RunWorker : public Napi::AsyncWorker {
  public:
   RunWorker(Napi::Env env, std::shared_ptr<Compiled> compiled, RunRequest request)
-      : Napi::AsyncWorker(env, "pushforward:run"), compiled_(std::move(compiled)), request_(std::move(request)),
+      : Napi::AsyncWorker(env, "pushforward:run"),
+        compiled_(std::move(compiled)),
+        request_(std::move(request)),
         deferred_(Napi::Promise::Deferred::New(env)) {}
   Napi::Promise promise() const { return deferred_.Promise(); }
 
@@ -142,7 +146,8 @@ class RunWorker : public Napi::AsyncWorker {
     out.Set("outputs", outputs);
     Napi::Array recorded = Napi::Array::New(env, result_.recorded.size());
     for (size_t i = 0; i < result_.recorded.size(); ++i)
-      recorded.Set(static_cast<uint32_t>(i), copyOut(env, result_.recorded[i].data(), result_.recorded[i].size(), DType::real, realBytes));
+      recorded.Set(static_cast<uint32_t>(i),
+                   copyOut(env, result_.recorded[i].data(), result_.recorded[i].size(), DType::real, realBytes));
     out.Set("recorded", recorded);
     deferred_.Resolve(out);
   }
@@ -166,7 +171,8 @@ class NativePlan : public Napi::ObjectWrap<NativePlan> {
   static Napi::Function define(Napi::Env env) {
     return DefineClass(env, "Plan",
                        {InstanceMethod<&NativePlan::run>("run"), InstanceMethod<&NativePlan::cancel>("cancel"),
-                        InstanceMethod<&NativePlan::describe>("describe"), InstanceAccessor<&NativePlan::workspaceBytes>("workspaceBytes"),
+                        InstanceMethod<&NativePlan::describe>("describe"),
+                        InstanceAccessor<&NativePlan::workspaceBytes>("workspaceBytes"),
                         InstanceAccessor<&NativePlan::tapeBytes>("tapeBytes")});
   }
   explicit NativePlan(const Napi::CallbackInfo& info) : Napi::ObjectWrap<NativePlan>(info) {}
@@ -212,7 +218,8 @@ class NativePlan : public Napi::ObjectWrap<NativePlan> {
     for (size_t c = 0; c < resident.columns.size(); ++c) {
       bool integer = resident.columns[c].kind == Resident::Column::Kind::int32;
       if (types[c].shape.count() != batch * resident.columns[c].size)
-        fail(Code::SHAPE_MISMATCH, "run", types[c].text(), std::to_string(batch) + " examples of " + std::to_string(resident.columns[c].size));
+        fail(Code::SHAPE_MISMATCH, "run", types[c].text(),
+             std::to_string(batch) + " examples of " + std::to_string(resident.columns[c].size));
       if (integer != (types[c].dtype == DType::int32))
         fail(Code::DTYPE_MISMATCH, "run", types[c].text(), integer ? "an int32 column" : "a real column");
     }
@@ -237,7 +244,8 @@ class NativePlan : public Napi::ObjectWrap<NativePlan> {
       if (rates.IsTypedArray()) {
         if (rates.As<Napi::TypedArray>().TypedArrayType() != napi_float64_array ||
             rates.As<Napi::TypedArray>().ElementLength() != static_cast<size_t>(request.steps))
-          fail(Code::INVALID_ARGUMENT, "run", std::to_string(request.steps) + " rates in a Float64Array", "another array");
+          fail(Code::INVALID_ARGUMENT, "run", std::to_string(request.steps) + " rates in a Float64Array",
+               "another array");
         Napi::Float64Array array = rates.As<Napi::Float64Array>();
         request.rates.assign(array.Data(), array.Data() + array.ElementLength());
       }
@@ -264,13 +272,17 @@ class NativePlan : public Napi::ObjectWrap<NativePlan> {
     if (compiled) compiled->cancelled = true;
   }
   Napi::Value describe(const Napi::CallbackInfo& info) {
-    return guarded(info.Env(), [&]() -> Napi::Value { return Napi::String::New(info.Env(), checked().plan->describe()); });
+    return guarded(info.Env(),
+                   [&]() -> Napi::Value { return Napi::String::New(info.Env(), checked().plan->describe()); });
   }
   Napi::Value workspaceBytes(const Napi::CallbackInfo& info) {
-    return guarded(info.Env(), [&]() -> Napi::Value { return Napi::Number::New(info.Env(), double(checked().plan->workspaceBytes())); });
+    return guarded(info.Env(), [&]() -> Napi::Value {
+      return Napi::Number::New(info.Env(), double(checked().plan->workspaceBytes()));
+    });
   }
   Napi::Value tapeBytes(const Napi::CallbackInfo& info) {
-    return guarded(info.Env(), [&]() -> Napi::Value { return Napi::Number::New(info.Env(), double(checked().plan->tapeBytes())); });
+    return guarded(info.Env(),
+                   [&]() -> Napi::Value { return Napi::Number::New(info.Env(), double(checked().plan->tapeBytes())); });
   }
 };
 
@@ -289,7 +301,8 @@ class NativeSession : public Napi::ObjectWrap<NativeSession> {
   explicit NativeSession(const Napi::CallbackInfo& info) : Napi::ObjectWrap<NativeSession>(info) {
     guarded(info.Env(), [&] {
       int threads = static_cast<int>(numberArgument(info[2], "threads", 0, 4096));
-      session_ = std::make_shared<Session>(openDevice(textArgument(info[0], "device"), textArgument(info[1], "isa"), threads));
+      session_ =
+          std::make_shared<Session>(openDevice(textArgument(info[0], "device"), textArgument(info[1], "isa"), threads));
     });
   }
 
@@ -306,7 +319,8 @@ class NativeSession : public Napi::ObjectWrap<NativeSession> {
     return guarded(info.Env(), [&]() -> Napi::Value { return Napi::String::New(info.Env(), checked().device().set); });
   }
   Napi::Value threads(const Napi::CallbackInfo& info) {
-    return guarded(info.Env(), [&]() -> Napi::Value { return Napi::Number::New(info.Env(), checked().device().threads); });
+    return guarded(info.Env(),
+                   [&]() -> Napi::Value { return Napi::Number::New(info.Env(), checked().device().threads); });
   }
 
   Napi::Value compile(const Napi::CallbackInfo& info) {
@@ -331,7 +345,8 @@ class NativeSession : public Napi::ObjectWrap<NativeSession> {
       Session& session = checked();
       std::lock_guard<std::mutex> lock(session.mutex());
       Slot& slot = session.store().find(textArgument(info[0], "name"));
-      return copyOut(info.Env(), slot.memory.data(), session.store().bytesOf(slot.type), slot.type.dtype, session.device().realBytes);
+      return copyOut(info.Env(), slot.memory.data(), session.store().bytesOf(slot.type), slot.type.dtype,
+                     session.device().realBytes);
     });
   }
 
@@ -352,7 +367,8 @@ class NativeSession : public Napi::ObjectWrap<NativeSession> {
       Napi::Array list = info[0].As<Napi::Array>();
       auto set = std::make_shared<Resident>();
       set->count = static_cast<int64_t>(numberArgument(info[1], "count", 1, 2147483647.0));
-      for (uint32_t i = 0; i < list.Length(); ++i) set->columns.push_back(columnOf(list.Get(i).As<Napi::Object>(), set->count));
+      for (uint32_t i = 0; i < list.Length(); ++i)
+        set->columns.push_back(columnOf(list.Get(i).As<Napi::Object>(), set->count));
       session.addResident(set);
       Napi::Object object = info.Env().GetInstanceData<Classes>()->resident.New({});
       NativeResident::Unwrap(object)->resident = set;
@@ -369,15 +385,24 @@ class NativeSession : public Napi::ObjectWrap<NativeSession> {
     Napi::TypedArray array = data.As<Napi::TypedArray>();
     size_t expected = static_cast<size_t>(count) * static_cast<size_t>(column.size);
     if (array.ElementLength() != expected)
-      fail(Code::SHAPE_MISMATCH, "resident", std::to_string(expected) + " elements", std::to_string(array.ElementLength()));
+      fail(Code::SHAPE_MISMATCH, "resident", std::to_string(expected) + " elements",
+           std::to_string(array.ElementLength()));
     switch (array.TypedArrayType()) {
-      case napi_uint8_array: column.kind = Resident::Column::Kind::bytes; break;
-      case napi_float32_array: column.kind = Resident::Column::Kind::float32; break;
-      case napi_int32_array: column.kind = Resident::Column::Kind::int32; break;
-      default: fail(Code::DTYPE_MISMATCH, "resident", "a Uint8Array, Float32Array or Int32Array", "another array");
+      case napi_uint8_array:
+        column.kind = Resident::Column::Kind::bytes;
+        break;
+      case napi_float32_array:
+        column.kind = Resident::Column::Kind::float32;
+        break;
+      case napi_int32_array:
+        column.kind = Resident::Column::Kind::int32;
+        break;
+      default:
+        fail(Code::DTYPE_MISMATCH, "resident", "a Uint8Array, Float32Array or Int32Array", "another array");
     }
     column.memory = Memory(array.ByteLength(), false);
-    std::memcpy(column.memory.data(), static_cast<const uint8_t*>(array.ArrayBuffer().Data()) + array.ByteOffset(), array.ByteLength());
+    std::memcpy(column.memory.data(), static_cast<const uint8_t*>(array.ArrayBuffer().Data()) + array.ByteOffset(),
+                array.ByteLength());
     return column;
   }
 
@@ -472,11 +497,13 @@ Napi::Value materialiseTangent(const Napi::CallbackInfo& info) {
       dims.push_back(static_cast<int64_t>(numberArgument(list.Get(i), "a size", 0, double(maxElements))));
     Shape shape(dims);
     if (shape.count() > 2147483647) fail(Code::SHAPE_MISMATCH, "materialise", "fewer than 2^31 elements", shape.text());
-    auto word = [&](int i, const char* name) { return static_cast<uint32_t>(numberArgument(info[i], name, 0, maxUint32)); };
+    auto word = [&](int i, const char* name) {
+      return static_cast<uint32_t>(numberArgument(info[i], name, 0, maxUint32));
+    };
     uint32_t key[2] = {word(4, "keyLow"), word(5, "keyHigh")};
     Napi::Float32Array out = Napi::Float32Array::New(info.Env(), static_cast<size_t>(shape.count()));
-    writeTangent(textArgument(info[0], "kind"), static_cast<int>(numberArgument(info[1], "rank", 0, 64)), shape, word(3, "parameter"), key,
-                 word(6, "step"), word(7, "direction"), out.Data());
+    writeTangent(textArgument(info[0], "kind"), static_cast<int>(numberArgument(info[1], "rank", 0, 64)), shape,
+                 word(3, "parameter"), key, word(6, "step"), word(7, "direction"), out.Data());
     return out;
   });
 }

@@ -3,13 +3,36 @@
  *
  * @packageDocumentation
  */
-export type { Batch, BatchesOptions, DatasetOptions, DataSource, IdxArray, IdxData, Mnist, MnistOptions } from './data/index.ts';
-export { data, Dataset } from './data/index.ts';
+export type {
+  Batch,
+  BatchesOptions,
+  DataSource,
+  DatasetOptions,
+  IdxArray,
+  IdxData,
+  Mnist,
+  MnistOptions,
+} from './data/index.ts';
+export { Dataset, data } from './data/index.ts';
 export { type Device, devices } from './devices.ts';
 export { type ErrorCode, PushforwardError, type Seed } from './errors.ts';
-export { backprop, type ForwardGradientOptions, forwardGradient, type GradientEstimator } from './estimators/gradient.ts';
+export {
+  backprop,
+  type ForwardGradientOptions,
+  forwardGradient,
+  type GradientEstimator,
+} from './estimators/gradient.ts';
 export { type DenseLayerOptions, type Initializer, type Model, nn, parameter } from './nn/index.ts';
-export { type Activation, type DenseOptions, type MatmulOptions, type Ops, ops, type RandomOptions, type ReduceOptions, type ValueMethods } from './ops/index.ts';
+export {
+  type Activation,
+  type DenseOptions,
+  type MatmulOptions,
+  type Ops,
+  ops,
+  type RandomOptions,
+  type ReduceOptions,
+  type ValueMethods,
+} from './ops/index.ts';
 export {
   type AdamOptions,
   type AdamWOptions,
@@ -33,8 +56,8 @@ export { type MinimizeOptions, type Minimum, minimize } from './transforms/minim
 export {
   type Args,
   evaluate,
-  grad,
   type GradOptions,
+  grad,
   hvp,
   jacfwd,
   jacrev,

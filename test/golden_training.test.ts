@@ -15,8 +15,8 @@ import {
   nn,
   type Optimizer,
   ops,
-  rademacher,
   type RunOptions,
+  rademacher,
   type Sampler,
   sgd,
   sphere,
@@ -46,7 +46,9 @@ const samplers: Record<string, (run: TrainingRun) => Sampler> = {
 function optimizerOf({ optimizer, learningRate, decay }: TrainingRun): Optimizer {
   const rate = exponentialDecay(learningRate, decay);
   if (optimizer === 'adam') return adam({ learningRate: rate });
-  return optimizer === 'nesterov' ? sgd({ learningRate: rate, momentum: 0.9, nesterov: true }) : sgd({ learningRate: rate });
+  return optimizer === 'nesterov'
+    ? sgd({ learningRate: rate, momentum: 0.9, nesterov: true })
+    : sgd({ learningRate: rate });
 }
 
 const isHere = (run: TrainingRun): boolean =>
@@ -75,10 +77,22 @@ async function firstBatch(batches: AsyncIterable<Batch>): Promise<Batch> {
 /** Pixels / 255 in float64, as in the golden runs: float32 loses 3e-8 of them. */
 function inFloat64({ inputs, targets }: Batch): Batch {
   const { data, shape } = inputs as Tensor;
-  return { inputs: tensor(Float64Array.from(data, (value) => Math.round(value * 255) / 255), shape), targets };
+  return {
+    inputs: tensor(
+      Float64Array.from(data, (value) => Math.round(value * 255) / 255),
+      shape,
+    ),
+    targets,
+  };
 }
 
-function close(what: string, actual: number, expected: number, tolerance: number, scale = Math.max(1, Math.abs(expected))): void {
+function close(
+  what: string,
+  actual: number,
+  expected: number,
+  tolerance: number,
+  scale = Math.max(1, Math.abs(expected)),
+): void {
   const error = Math.abs(actual - expected) / scale;
   assert.ok(error <= tolerance, `${what}: ${actual} for ${expected}, off by ${error}, allowed ${tolerance}`);
 }
@@ -106,9 +120,16 @@ async function checkRun(run: TrainingRun, options: RunOptions, tolerance: Tolera
       sum += value;
       squares += value * value;
     }
-    close(`sum of parameter ${i}`, sum, expected.sum, tolerance.parameter, rms * Math.sqrt(values.length) + Math.abs(expected.sum));
+    close(
+      `sum of parameter ${i}`,
+      sum,
+      expected.sum,
+      tolerance.parameter,
+      rms * Math.sqrt(values.length) + Math.abs(expected.sum),
+    );
     close(`squares of parameter ${i}`, squares, expected.sumOfSquares, tolerance.parameter, expected.sumOfSquares);
-    for (const [j, first] of expected.first8.entries()) close(`parameter ${i}[${j}]`, values[j] as number, first, tolerance.parameter, rms);
+    for (const [j, first] of expected.first8.entries())
+      close(`parameter ${i}[${j}]`, values[j] as number, first, tolerance.parameter, rms);
   }
   trainer.dispose();
 }
@@ -119,14 +140,17 @@ async function checkAll(options: RunOptions, tolerance: Tolerance): Promise<void
     try {
       await checkRun(run, options, tolerance);
     } catch (error) {
-      if (error instanceof Error) error.message = `run ${i} (${run.gradient} ${run.sampler} ${run.optimizer}): ${error.message}`;
+      if (error instanceof Error)
+        error.message = `run ${i} (${run.gradient} ${run.sampler} ${run.optimizer}): ${error.message}`;
       throw error;
     }
   }
 }
 
 const later = training.runs.filter((run) => !isHere(run)).length;
-console.log(`SKIP ${later} golden training runs: convolution, activity, per-example and projection estimators of a later version`);
+console.log(
+  `SKIP ${later} golden training runs: convolution, activity, per-example and projection estimators of a later version`,
+);
 
 test('the runs that are here', () => {
   assert.is(training.runs.length - later, 11);
@@ -140,7 +164,10 @@ for (const fuse of [true, false]) {
 }
 test('given data as typed arrays', async () => {
   const trainer = trainerOf(training.runs[0] as TrainingRun, { device: 'cpu' });
-  const result = await trainer.step({ inputs: tensor(new Float32Array(784), [1, 784]), targets: tensor(Int32Array.of(3), [1]) });
+  const result = await trainer.step({
+    inputs: tensor(new Float32Array(784), [1, 784]),
+    targets: tensor(Int32Array.of(3), [1]),
+  });
   assert.ok(Number.isFinite(result.loss));
 });
 

@@ -1,57 +1,126 @@
-// Error bounds of float32 against the float64 truth, from the terms that each element sums.
-import { evaluate, jvp, type Tensor, tensor, type Value, vjp } from '../src/index.ts';
-import type { GoldenTensor, OpCase } from './golden.ts';
+// Judges float32 results by the bounds of test/oracle, and float64 ones by its values.
+import * as assert from 'uvu/assert';
+import type { Tensor } from '../src/index.ts';
+import { type Approx, exact, rounded, Sum, smallest } from './oracle/approx.ts';
+import { type Attributes, type Grid, gridOf, oracleOp } from './oracle/ops.ts';
+import { Tape } from './oracle/tape.ts';
 
-/** ε of float32: half the distance from 1 to the next number is 2⁻²⁴; ε here is 2⁻²³. */
-export const epsilon = 2 ** -23;
-
-/** Σ|terms| of every element of the output, the tangent and the cotangents, as the reference computes it on absolute values. */
-export interface Terms {
-  readonly output: ArrayLike<number>;
-  readonly tangent: ArrayLike<number>;
-  readonly cotangents: readonly ArrayLike<number>[];
-  /** How many terms the longest sum has. */
-  readonly count: number;
+/** Numbers and their shape. */
+export interface Numbers {
+  readonly shape: readonly number[];
+  readonly data: ArrayLike<number>;
 }
 
-const absolute = ({ shape, data }: GoldenTensor): Tensor => tensor(Float64Array.from(data, Math.abs), shape);
-
-/** Ops that are linear in each input: their own value on absolute inputs is Σ|terms|. */
-const multilinear = new Set(['matmul', 'sum', 'mean', 'add', 'sub', 'mul', 'neg', 'reshape', 'transpose', 'concat', 'slice']);
-
-function sumOfProducts(golden: OpCase): boolean {
-  return multilinear.has(golden.op) || (golden.op === 'dense' && golden.attributes.activation === 'none');
+/** An op at a point, with a direction for its tangent and a cotangent for its pullback. */
+export interface Point {
+  readonly op: string;
+  readonly attributes: Attributes;
+  /** Real inputs, in the op's order. */
+  readonly inputs: readonly Numbers[];
+  readonly tangents?: readonly Numbers[];
+  readonly outputCotangent?: Numbers;
+  /** int32 inputs, and real ones that carry no tangent. */
+  readonly integers?: readonly Numbers[];
+  /** The result is averaged to one scalar. */
+  readonly mean?: boolean;
 }
 
-/** Computes {@link Terms} on the reference device. */
-export async function absoluteTerms(golden: OpCase, f: (...x: Value[]) => Value): Promise<Terms> {
-  const count = Math.max(2, ...golden.inputs.flatMap(({ shape }) => shape), golden.output.data.length);
-  if (sumOfProducts(golden) && golden.op !== 'sub' && golden.op !== 'neg') {
-    const x = golden.inputs.map(absolute);
-    const output = (await evaluate(f, { device: 'reference' })(...x)).data;
-    const [, tangent] = await jvp(f, x, golden.tangents.map(absolute), { device: 'reference' });
-    const [, pullback] = await vjp(f, x, { device: 'reference' });
-    const cotangents = (await pullback(absolute(golden.outputCotangent))) as Tensor[];
-    return { output, tangent: tangent.data, cotangents: cotangents.map(({ data }) => data), count };
+/** The truth with its float32 bounds. */
+export interface Truth {
+  readonly shape: readonly number[];
+  readonly output: readonly Approx[];
+  readonly tangent: readonly Approx[];
+  /** Per real input. */
+  readonly cotangents: readonly (readonly Approx[])[];
+}
+
+/** What a result may lose because something on the way to it, times at most 2¹⁶, was flushed to zero. */
+const flushed = 2 ** 16 * smallest;
+
+const nothing: Approx = exact(0);
+
+/**
+ * What the op's value, tangent and cotangents are and how far float32 may be off. `roundedInputs`: the device was given the
+ * nearest float32 numbers, the truth is of the float64 ones.
+ */
+export function truthOf(point: Point, roundedInputs = false): Truth {
+  const tape = new Tape();
+  const round = roundedInputs ? rounded : exact;
+  const x = point.inputs.map(({ shape, data }) => gridOf(tape, shape, data, 'input', round));
+  const integers = (point.integers ?? []).map(({ shape, data }) => gridOf(tape, shape, data, 'constant', round));
+  const ordered = point.op === 'where' ? [...integers, ...x] : [...x, ...integers];
+  let y = oracleOp(tape, point.op, ordered, point.attributes);
+  if (point.mean) y = oracleOp(tape, 'mean', [y]);
+
+  const given = new Map<Grid['data'][number], Approx>();
+  for (const [i, { data }] of (point.tangents ?? []).entries()) {
+    for (const [j, scalar] of x[i]!.data.entries()) given.set(scalar, round(data[j]!));
   }
-  // Nonlinear: first-order error of the inputs' rounding and of the sums inside, by the size of what is combined.
-  const scale = (tensors: readonly GoldenTensor[]): number => Math.max(1, ...tensors.flatMap(({ data }) => data.map(Math.abs)));
-  const size = scale([...golden.inputs, golden.output]);
-  const inner = golden.op === 'dense' ? Math.max(...golden.inputs.map(({ shape }) => shape[0] ?? 1)) : 1;
-  const spread = (expected: GoldenTensor, by: number): Float64Array =>
-    Float64Array.from(expected.data, (value) => Math.abs(value) + by);
-  const derivative = scale([golden.outputTangent, ...golden.tangents]);
-  const back = scale([golden.outputCotangent, ...golden.inputCotangents]);
+  const dots = given.size > 0 ? tape.tangents(given) : [];
+  const bars = point.outputCotangent === undefined ? [] : tape.cotangents(seeds(y, point.outputCotangent.data, round));
   return {
-    output: spread(golden.output, size * inner),
-    tangent: spread(golden.outputTangent, size * derivative * inner),
-    cotangents: golden.inputCotangents.map((expected) => spread(expected, size * back * inner)),
-    count,
+    shape: y.shape,
+    output: y.data,
+    tangent: y.data.map(({ id }) => dots[id] ?? nothing),
+    cotangents: x.map(({ data }) => data.map(({ id }) => bars[id] ?? nothing)),
   };
 }
 
-/** 8ε(1 + log₂ k) Σ|terms| per element. */
-export function tolerance(_golden: OpCase, terms: Terms, part: 'output' | 'tangent' | number): Float64Array {
-  const sums = part === 'output' ? terms.output : part === 'tangent' ? terms.tangent : (terms.cotangents[part] as ArrayLike<number>);
-  return Float64Array.from(sums, (sum) => 8 * epsilon * (1 + Math.log2(terms.count)) * sum);
+/** Cotangents of a result; an element that stands at several places of it (a broadcast) gets their sum. */
+export function seeds(
+  y: Grid,
+  data: ArrayLike<number>,
+  round: (v: number) => Approx,
+): Map<Grid['data'][number], Approx> {
+  const given = new Map<Grid['data'][number], Approx>();
+  const places = new Map<Grid['data'][number], number[]>();
+  for (const [i, scalar] of y.data.entries()) places.set(scalar, [...(places.get(scalar) ?? []), i]);
+  for (const [scalar, at] of places) {
+    const sum = new Sum();
+    for (const i of at) sum.add(round(data[i]!));
+    given.set(scalar, sum.product());
+  }
+  return given;
+}
+
+/** Within 1e-10 of max(1, |v|): float64. */
+export function sameInDouble(what: string, actual: Tensor, expected: readonly Approx[] | ArrayLike<number>): void {
+  for (let i = 0; i < expected.length; i++) {
+    const value = expected[i]!;
+    const v = typeof value === 'number' ? value : value.v;
+    const error = Math.abs(actual.data[i]! - v);
+    assert.ok(error <= 1e-10 * Math.max(1, Math.abs(v)), `${what}[${i}]: ${actual.data[i]} for ${v}, off by ${error}`);
+  }
+}
+
+/** How much of its bound an error used, at most: 1 is all. */
+export class Usage {
+  most = 0;
+  where = '';
+}
+
+/** Within its bound of the truth, element by element; what may be flushed to zero may be. */
+export function withinBounds(
+  what: string,
+  actual: Tensor,
+  expected: readonly Approx[],
+  usage?: Usage,
+  truth?: ArrayLike<number>,
+): void {
+  for (let i = 0; i < expected.length; i++) {
+    const { v, e } = expected[i]!;
+    const error = Math.abs(actual.data[i]! - v);
+    const allowed = e + flushed;
+    if (usage !== undefined && error > usage.most * allowed) {
+      usage.most = error / allowed;
+      usage.where = `${what}[${i}]`;
+    }
+    assert.ok(error <= allowed, `${what}[${i}]: ${actual.data[i]} for ${v}, off by ${error}, allowed ${allowed}`);
+  }
+}
+
+/** With PUSHFORWARD_TEST_USAGE set, prints which part of its bound each op used: what shows whether bounds are tight. */
+export function reportUsage(usage: ReadonlyMap<string, Usage>): void {
+  if (process.env.PUSHFORWARD_TEST_USAGE === undefined) return;
+  for (const [op, { most, where }] of usage) console.log(`${op.padEnd(20)} ${most.toFixed(3)}  ${where}`);
 }

@@ -34,8 +34,9 @@ std::vector<ValueId> Builder::emit(const Op& op, std::vector<ValueId> inputs, At
   int count = static_cast<int>(inputs.size());
   if (count < op.minInputs || count > op.maxInputs)
     fail(Code::INVALID_ARGUMENT, op.name,
-         op.minInputs == op.maxInputs ? std::to_string(op.minInputs) + " inputs"
-                                      : std::to_string(op.minInputs) + " to " + std::to_string(op.maxInputs) + " inputs",
+         op.minInputs == op.maxInputs
+             ? std::to_string(op.minInputs) + " inputs"
+             : std::to_string(op.minInputs) + " to " + std::to_string(op.maxInputs) + " inputs",
          std::to_string(count));
   TypeContext context{op, {}, attributes, bodies};
   for (int i = 0; i < count; ++i) {

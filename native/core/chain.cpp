@@ -40,7 +40,8 @@ Reads readsOf(const Program& program, const std::vector<bool>& member, const std
       const Node& producer = program.producerOf(input);
       if (isScalarConstant(producer)) {
         double value = producer.attributes.number("value", 0);
-        if (std::find(reads.scalars.begin(), reads.scalars.end(), value) == reads.scalars.end()) reads.scalars.push_back(value);
+        if (std::find(reads.scalars.begin(), reads.scalars.end(), value) == reads.scalars.end())
+          reads.scalars.push_back(value);
       } else if (!member[program.producer[input]] &&
                  std::find(reads.inputs.begin(), reads.inputs.end(), input) == reads.inputs.end()) {
         reads.inputs.push_back(input);
@@ -54,8 +55,8 @@ bool fits(const Reads& reads, size_t ops) {
 }
 
 /** Sweeps backwards from the root: a node joins when all its readers have joined. */
-Group growGroup(const Program& program, const std::vector<std::vector<size_t>>& readers, const std::vector<bool>& isOutput,
-                const std::vector<bool>& taken, size_t root) {
+Group growGroup(const Program& program, const std::vector<std::vector<size_t>>& readers,
+                const std::vector<bool>& isOutput, const std::vector<bool>& taken, size_t root) {
   Shape space = iterationSpace(program.types[program.nodes[root].firstOutput].shape);
   std::vector<bool> member(program.nodes.size(), false);
   Group group{{root}};
@@ -88,7 +89,9 @@ std::shared_ptr<const Program> groupBody(const Program& program, const Group& gr
   Builder b(*body);
   std::unordered_map<ValueId, ValueId> map;
   for (ValueId input : inputs)
-    map[input] = b.emit("input", {}, {{"shape", std::vector<int64_t>{}}, {"dtype", std::string(dtypeName(program.types[input].dtype))}});
+    map[input] =
+        b.emit("input", {},
+               {{"shape", std::vector<int64_t>{}}, {"dtype", std::string(dtypeName(program.types[input].dtype))}});
   for (size_t n : group.nodes) {
     const Node& node = program.nodes[n];
     Values local;
@@ -135,12 +138,14 @@ Program fuseChains(const Program& program) {
     Values inputs;
     for (ValueId read : reads) {
       const Node& producer = program.producerOf(read);
-      bool through = producer.op->name == "broadcast" && program.types[producer.inputs[0]].shape.rank() == program.types[read].shape.rank();
+      bool through = producer.op->name == "broadcast" &&
+                     program.types[producer.inputs[0]].shape.rank() == program.types[read].shape.rank();
       inputs.push_back(rewrite[through ? producer.inputs[0] : read]);
     }
     rewrite.b.phase = node.phase;
-    rewrite.set(node, rewrite.b.emit(getOp("chain"), inputs,
-                                     {{"shape", type.shape.dims()}, {"dtype", std::string(dtypeName(type.dtype))}}, {body}));
+    rewrite.set(node,
+                rewrite.b.emit(getOp("chain"), inputs,
+                               {{"shape", type.shape.dims()}, {"dtype", std::string(dtypeName(type.dtype))}}, {body}));
   }
   return simplify(rewrite.finish());
 }
@@ -161,7 +166,8 @@ MicroProgram compileMicro(const Program& program) {
   }
   micro.immediates = static_cast<int32_t>(scalars.size());
   if (micro.inputs > maxMicroInputs || micro.immediates > maxMicroImmediates)
-    fail(Code::INVALID_ARGUMENT, "chain", "at most 12 inputs and 12 scalars", std::to_string(micro.inputs) + " and " + std::to_string(micro.immediates));
+    fail(Code::INVALID_ARGUMENT, "chain", "at most 12 inputs and 12 scalars",
+         std::to_string(micro.inputs) + " and " + std::to_string(micro.immediates));
   std::copy(scalars.begin(), scalars.end(), micro.immediate);
   for (size_t i = 0; i < inputs.size(); ++i) reg[inputs[i]] = static_cast<int16_t>(i);
   for (size_t v = 0; v < scalarOf.size(); ++v)

@@ -11,7 +11,7 @@ namespace {
 
 constexpr uint32_t magic = 0x44574650;  // "PFWD"
 constexpr uint32_t version = 1;
-constexpr int maxDepth = 16;            // programs inside programs
+constexpr int maxDepth = 16;  // programs inside programs
 constexpr uint32_t maxNodes = 1u << 20;
 
 class Reader {
@@ -67,12 +67,18 @@ class Reader {
 AttributeValue readAttribute(Reader& reader) {
   uint8_t kind = reader.read<uint8_t>();
   switch (kind) {
-    case 0: return reader.read<double>();
-    case 1: return reader.text();
-    case 2: return reader.array<int64_t, int64_t>();
-    case 3: return reader.array<double, double>();
-    case 4: return reader.array<float, double>();
-    case 5: return reader.array<int32_t, double>();
+    case 0:
+      return reader.read<double>();
+    case 1:
+      return reader.text();
+    case 2:
+      return reader.array<int64_t, int64_t>();
+    case 3:
+      return reader.array<double, double>();
+    case 4:
+      return reader.array<float, double>();
+    case 5:
+      return reader.array<int32_t, double>();
   }
   fail(Code::INVALID_ARGUMENT, "program", "an attribute of kind 0 to 5", std::to_string(kind));
 }

@@ -9,11 +9,16 @@ namespace {
 
 std::string placeText(const Place& place) {
   switch (place.kind) {
-    case Place::Kind::absent: return "-";
-    case Place::Kind::fixed: return "store";
-    case Place::Kind::workspace: return "w+" + std::to_string(place.offset);
-    case Place::Kind::tape: return "t+" + std::to_string(place.offset);
-    case Place::Kind::input: return "in" + std::to_string(place.offset);
+    case Place::Kind::absent:
+      return "-";
+    case Place::Kind::fixed:
+      return "store";
+    case Place::Kind::workspace:
+      return "w+" + std::to_string(place.offset);
+    case Place::Kind::tape:
+      return "t+" + std::to_string(place.offset);
+    case Place::Kind::input:
+      return "in" + std::to_string(place.offset);
   }
   return "";
 }
@@ -23,8 +28,8 @@ std::string placeText(const Place& place) {
 std::string Plan::describe() const {
   std::string text;
   char line[256];
-  std::snprintf(line, sizeof line, "%-4s %-24s %12s %12s %12s %12s  %s\n", "step", "kernel", "operations", "bytes", "words", "scratch",
-                "operands (w workspace, t tape, in input)");
+  std::snprintf(line, sizeof line, "%-4s %-24s %12s %12s %12s %12s  %s\n", "step", "kernel", "operations", "bytes",
+                "words", "scratch", "operands (w workspace, t tape, in input)");
   text += line;
   Cost total;
   size_t lastNode = program_.nodes.size();
@@ -41,13 +46,15 @@ std::string Plan::describe() const {
     total.words += cost.words;
     std::string operands;
     for (const Place& operand : step.operands) operands += (operands.empty() ? "" : " ") + placeText(operand);
-    std::snprintf(line, sizeof line, "%-4zu %-24s %12.4g %12.4g %12.4g %12zu  %s\n", s, step.kernel->name, cost.operations, cost.bytes,
-                  cost.words, step.scratchBytes, operands.c_str());
+    std::snprintf(line, sizeof line, "%-4zu %-24s %12.4g %12.4g %12.4g %12zu  %s\n", s, step.kernel->name,
+                  cost.operations, cost.bytes, cost.words, step.scratchBytes, operands.c_str());
     text += line;
   }
-  std::snprintf(line, sizeof line, "%-4s %-24s %12.4g %12.4g %12.4g\n", "", "total", total.operations, total.bytes, total.words);
+  std::snprintf(line, sizeof line, "%-4s %-24s %12.4g %12.4g %12.4g\n", "", "total", total.operations, total.bytes,
+                total.words);
   text += line;
-  std::snprintf(line, sizeof line, "workspace %zu bytes, tape %zu, constants %zu\n", workspaceBytes_, tapeBytes_, constantBytes_);
+  std::snprintf(line, sizeof line, "workspace %zu bytes, tape %zu, constants %zu\n", workspaceBytes_, tapeBytes_,
+                constantBytes_);
   return text + line;
 }
 

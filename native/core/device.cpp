@@ -46,7 +46,8 @@ Device openDevice(const std::string& name, const std::string& isa, int threads) 
   if (name == "reference") return {"reference", "reference", sizeof(double), 1};
   if (name != "cpu" && name != "auto") {
     if (name == "cuda" || name.rfind("cuda:", 0) == 0)
-      fail(Code::NO_DEVICE, "device", "a device of this build (cpu, reference)", "'" + name.substr(0, 40) + "': built without CUDA kernels");
+      fail(Code::NO_DEVICE, "device", "a device of this build (cpu, reference)",
+           "'" + name.substr(0, 40) + "': built without CUDA kernels");
     fail(Code::INVALID_ARGUMENT, "device", "auto, cpu, cuda, cuda:n or reference", "'" + name.substr(0, 40) + "'");
   }
   std::vector<std::string> sets = instructionSets();
@@ -57,7 +58,8 @@ Device openDevice(const std::string& name, const std::string& isa, int threads) 
   if (std::find(sets.begin(), sets.end(), wanted) == sets.end()) {
     std::string known;
     for (const std::string& set : sets) known += (known.empty() ? "" : ", ") + set;
-    fail(Code::NO_DEVICE, "device", "an instruction set of this machine (" + known + ")", "'" + wanted.substr(0, 40) + "'");
+    fail(Code::NO_DEVICE, "device", "an instruction set of this machine (" + known + ")",
+         "'" + wanted.substr(0, 40) + "'");
   }
   int cores = usableCores();
   return {"cpu", wanted, sizeof(float), threads ? std::min(threads, cores) : cores};

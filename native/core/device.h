@@ -8,9 +8,9 @@
 namespace pushforward {
 
 struct Device {
-  std::string name;   // "reference" or "cpu"
-  std::string set;    // kernels of this set
-  size_t realBytes;   // 8 on reference, 4 on cpu
+  std::string name;  // "reference" or "cpu"
+  std::string set;   // kernels of this set
+  size_t realBytes;  // 8 on reference, 4 on cpu
   int threads;
 };
 

@@ -108,7 +108,8 @@ Program expandProgram(const Program& source, bool fuse) {
   return fuse ? fuseDense(expanded) : expanded;
 }
 
-JvpResult emitJvp(Builder& b, const Program& program, const Values& x, const Values& xDot, int64_t directions, bool fuse) {
+JvpResult emitJvp(Builder& b, const Program& program, const Values& x, const Values& xDot, int64_t directions,
+                  bool fuse) {
   Values map(program.types.size(), none), dot(program.types.size(), none);
   Inputs nextX(x), nextDot(xDot);
   Phase before = b.phase;
@@ -131,8 +132,7 @@ JvpResult emitJvp(Builder& b, const Program& program, const Values& x, const Val
       scatter(dot, node.firstOutput, context.yDot);
     } else if (node.op->lower) {
       Program body = loweredNode(program, node, fuse);
-      JvpResult inner =
-          emitJvp(b, body, presentOnly(inputs), presentOnly(node.inputs, tangents), directions, fuse);
+      JvpResult inner = emitJvp(b, body, presentOnly(inputs), presentOnly(node.inputs, tangents), directions, fuse);
       scatter(map, node.firstOutput, inner.outputs);
       scatter(dot, node.firstOutput, inner.tangents);
     } else {

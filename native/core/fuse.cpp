@@ -135,7 +135,8 @@ Program simplify(const Program& program) {
     auto range = seen.equal_range(hash);
     for (auto entry = range.first; entry != range.second && !twin; ++entry) {
       const Node& candidate = result.nodes[entry->second];
-      if (candidate.op == node.op && candidate.inputs == inputs && candidate.attributes == node.attributes) twin = &candidate;
+      if (candidate.op == node.op && candidate.inputs == inputs && candidate.attributes == node.attributes)
+        twin = &candidate;
     }
     if (twin) {
       Values values;
@@ -151,8 +152,8 @@ Program simplify(const Program& program) {
 
 namespace {
 
-void absorbIntoUpdate(const Program& program, const std::vector<int>& uses, Rewrite& rewrite, const Node& node, Values& inputs,
-                      Attributes& attributes) {
+void absorbIntoUpdate(const Program& program, const std::vector<int>& uses, Rewrite& rewrite, const Node& node,
+                      Values& inputs, Attributes& attributes) {
   ValueId gradient = node.inputs[3];
   if (gradient == none || uses[gradient] != 1) return;
   const Node& producer = program.producerOf(gradient);
@@ -160,8 +161,9 @@ void absorbIntoUpdate(const Program& program, const std::vector<int>& uses, Rewr
     inputs[3] = none;
     inputs[4] = rewrite[producer.inputs[0]];
     absorbTangent(attributes, "tangent", program.producerOf(producer.inputs[1]));
-  } else if (producer.op->name == "matmul" && producer.attributes.flag("transposeA") && !producer.attributes.flag("transposeB") &&
-             program.types[producer.inputs[0]].shape.rank() == 2 && program.types[producer.inputs[1]].shape.rank() == 2) {
+  } else if (producer.op->name == "matmul" && producer.attributes.flag("transposeA") &&
+             !producer.attributes.flag("transposeB") && program.types[producer.inputs[0]].shape.rank() == 2 &&
+             program.types[producer.inputs[1]].shape.rank() == 2) {
     inputs[3] = none;
     inputs[5] = rewrite[producer.inputs[0]];
     inputs[6] = rewrite[producer.inputs[1]];
@@ -183,7 +185,8 @@ Program absorbGenerated(const Program& program) {
       absorbTangent(attributes, absorption.name, producer);
       inputs[absorption.input] = none;
     }
-    if (!node.op->writes.empty() && node.inputs.size() > 6) absorbIntoUpdate(program, uses, rewrite, node, inputs, attributes);
+    if (!node.op->writes.empty() && node.inputs.size() > 6)
+      absorbIntoUpdate(program, uses, rewrite, node, inputs, attributes);
     bool product = !node.op->writes.empty() && inputs.size() > 6 && inputs[6] != none;
     rewrite.b.phase = product ? Phase::backward : node.phase;
     rewrite.set(node, rewrite.b.emit(*node.op, inputs, attributes, node.bodies));

@@ -3,7 +3,9 @@
 namespace pushforward {
 
 std::vector<AttributeSpec> generatedAttributes(const std::string& name) {
-  return {{name + ".kind", AttributeKind::number}, {name + ".parameter", AttributeKind::number}, {name + ".rank", AttributeKind::number}};
+  return {{name + ".kind", AttributeKind::number},
+          {name + ".parameter", AttributeKind::number},
+          {name + ".rank", AttributeKind::number}};
 }
 
 TangentOperand generatedOperand(const Attributes& attributes, const std::string& name) {
@@ -25,9 +27,9 @@ bool isTangent(const Node& node) {
 void absorbTangent(Attributes& attributes, const std::string& name, const Node& random) {
   const Attributes& law = random.attributes;
   int64_t rank = law.integer("rank", 0);
-  TangentKind kind = rank > 0                                                  ? TangentKind::lowRank
+  TangentKind kind = rank > 0                                             ? TangentKind::lowRank
                      : law.text("distribution", "gaussian") == "gaussian" ? TangentKind::gaussian
-                                                                              : TangentKind::rademacher;
+                                                                          : TangentKind::rademacher;
   attributes.set(name + ".kind", double(static_cast<int>(kind)));
   attributes.set(name + ".parameter", law.number("parameter", 0));
   attributes.set(name + ".rank", double(rank));

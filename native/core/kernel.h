@@ -6,7 +6,8 @@
 
 namespace pushforward {
 
-constexpr int maxRank = 8;
+/** Eight axes of a tensor, and one of directions in front of its tangent. */
+constexpr int maxRank = 9;
 
 /** What changes from step to step; everything else is fixed when the plan is made. */
 struct RunState {
@@ -47,10 +48,10 @@ struct KernelEntry {
 
 // Kernels are data, not constructors: a static constructor in a file built for AVX-512 could itself hold AVX-512 instructions and
 // would run at load on every machine. The linker collects the pointers between __start_pushforward_kernels and __stop_….
-#define PUSHFORWARD_KERNEL_IN(set_, name_, function_, scratch_)                                               \
-  static const ::pushforward::KernelEntry kernelEntry_##name_ = {#name_, set_, function_, scratch_};          \
-  __attribute__((section("pushforward_kernels"), used)) static const ::pushforward::KernelEntry* const        \
-      kernelPointer_##name_ = &kernelEntry_##name_;
+#define PUSHFORWARD_KERNEL_IN(set_, name_, function_, scratch_)                                      \
+  static const ::pushforward::KernelEntry kernelEntry_##name_ = {#name_, set_, function_, scratch_}; \
+  __attribute__((section("pushforward_kernels"),                                                     \
+                 used)) static const ::pushforward::KernelEntry* const kernelPointer_##name_ = &kernelEntry_##name_;
 
 #define PUSHFORWARD_REFERENCE_KERNEL(name, function) PUSHFORWARD_KERNEL_IN("reference", name, function, nullptr)
 // In a file built once per instruction set; PUSHFORWARD_ISA is baseline, avx2 or avx512.

@@ -8,7 +8,8 @@ namespace pushforward {
 
 size_t assignOffsets(const std::vector<Lifetime*>& lives) {
   std::vector<Lifetime*> bySize = lives;
-  std::stable_sort(bySize.begin(), bySize.end(), [](const Lifetime* a, const Lifetime* b) { return a->bytes > b->bytes; });
+  std::stable_sort(bySize.begin(), bySize.end(),
+                   [](const Lifetime* a, const Lifetime* b) { return a->bytes > b->bytes; });
   std::vector<Lifetime*> placed;  // by offset
   size_t total = 0;
   for (Lifetime* life : bySize) {
@@ -19,7 +20,8 @@ size_t assignOffsets(const std::vector<Lifetime*>& lives) {
       offset = std::max(offset, other->offset + aligned(other->bytes));
     }
     life->offset = offset;
-    auto at = std::upper_bound(placed.begin(), placed.end(), offset, [](size_t o, const Lifetime* l) { return o < l->offset; });
+    auto at = std::upper_bound(placed.begin(), placed.end(), offset,
+                               [](size_t o, const Lifetime* l) { return o < l->offset; });
     placed.insert(at, life);
     total = std::max(total, offset + bytes);
   }

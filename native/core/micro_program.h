@@ -11,8 +11,8 @@ constexpr int maxMicroImmediates = 12;
 constexpr int maxMicroOutputs = 4;
 
 struct MicroOp {
-  int16_t row;     // index of the row in the elementwise table
-  int16_t in[3];   // registers; -1 beyond the row's arity
+  int16_t row;    // index of the row in the elementwise table
+  int16_t in[3];  // registers; -1 beyond the row's arity
 };
 
 /**

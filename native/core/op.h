@@ -96,12 +96,12 @@ struct Op {
   std::function<Cost(const PlanContext&)> cost;
   /** vjp wants this node lowered first (its derivative needs a value that the fused form does not keep). */
   std::function<bool(const Node&)> lowerForVjp;
-  int alias = -1;             // output 0 is input `alias` under another shape
-  int row = -1;               // row of the elementwise table
-  bool fusedOnly = false;     // made by fusion: {fuse: false} must not meet it
+  int alias = -1;                   // output 0 is input `alias` under another shape
+  int row = -1;                     // row of the elementwise table
+  bool fusedOnly = false;           // made by fusion: {fuse: false} must not meet it
   bool constantDerivative = false;  // outputs never carry a tangent (comparisons, random numbers, stopGradient)
   std::vector<Absorption> absorbs;
-  std::vector<int> writes;    // inputs overwritten in place (updates); such nodes are kept although nothing reads them
+  std::vector<int> writes;  // inputs overwritten in place (updates); such nodes are kept although nothing reads them
 };
 
 /** Registers at load; the name is unique. */

@@ -114,7 +114,8 @@ void Plan::makeSteps(const Device& device) {
       Step step;
       step.kernel = findKernel(device.set, kernel.kernel);
       if (!step.kernel)
-        fail(Code::NO_KERNEL, node.op->name, "the kernel " + kernel.kernel + " on " + device.name, "none for " + device.set);
+        fail(Code::NO_KERNEL, node.op->name, "the kernel " + kernel.kernel + " on " + device.name,
+             "none for " + device.set);
       step.node = n;
       step.parameters = std::move(kernel.parameters);
       if (step.kernel->scratch) step.scratchBytes = step.kernel->scratch(step.parameters.data(), device.threads);
@@ -167,7 +168,8 @@ void Plan::layOut(const Device& device) {
   for (const Node& node : program_.nodes)
     if (!node.op->writes.empty())
       for (size_t i = 7; i < node.inputs.size(); ++i)
-        if (node.inputs[i] != none && std::find(guardValues.begin(), guardValues.end(), node.inputs[i]) == guardValues.end()) {
+        if (node.inputs[i] != none &&
+            std::find(guardValues.begin(), guardValues.end(), node.inputs[i]) == guardValues.end()) {
           guardValues.push_back(node.inputs[i]);
           guardRoots.push_back(keep(node.inputs[i]));
         }

@@ -23,7 +23,7 @@ struct Step {
   size_t node;  // of the plan's program
   std::vector<std::byte> parameters;
   std::vector<Place> operands;
-  size_t scratch = 0;         // offset in the workspace
+  size_t scratch = 0;  // offset in the workspace
   size_t scratchBytes = 0;
 };
 
@@ -56,8 +56,8 @@ class Plan {
   void layOut(const Device& device);
 
   Program program_;
-  std::vector<size_t> order_;          // nodes in order of execution
-  std::vector<Place> places_;          // of every value
+  std::vector<size_t> order_;  // nodes in order of execution
+  std::vector<Place> places_;  // of every value
   std::vector<Type> inputs_;
   std::vector<Output> outputs_, guards_;
   std::vector<Step> steps_;

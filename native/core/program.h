@@ -31,7 +31,9 @@ class Attributes {
   void erase(const std::string& name);
 
   double number(const std::string& name, double fallback) const;
-  int64_t integer(const std::string& name, int64_t fallback) const { return static_cast<int64_t>(number(name, double(fallback))); }
+  int64_t integer(const std::string& name, int64_t fallback) const {
+    return static_cast<int64_t>(number(name, double(fallback)));
+  }
   bool flag(const std::string& name) const { return number(name, 0) != 0; }
   std::string text(const std::string& name, const std::string& fallback) const;
   const std::vector<int64_t>* list(const std::string& name) const;
@@ -58,8 +60,8 @@ struct Node {
 
 struct Program {
   std::vector<Node> nodes;
-  std::vector<Type> types;           // of every value
-  std::vector<uint32_t> producer;    // node that defines the value
+  std::vector<Type> types;         // of every value
+  std::vector<uint32_t> producer;  // node that defines the value
   std::vector<ValueId> outputs;
 
   const Node& producerOf(ValueId value) const { return nodes[producer[value]]; }

@@ -51,14 +51,16 @@ void gatherColumn(const Resident::Column& column, const int32_t* indices, int64_
   if (column.kind == Resident::Column::Kind::int32) {
     const int32_t* source = static_cast<const int32_t*>(column.memory.data());
     int32_t* out = static_cast<int32_t*>(destination);
-    for (int64_t b = 0; b < batch; ++b) std::memcpy(out + b * size, source + indices[b] * size, static_cast<size_t>(size) * 4);
+    for (int64_t b = 0; b < batch; ++b)
+      std::memcpy(out + b * size, source + indices[b] * size, static_cast<size_t>(size) * 4);
     return;
   }
   Real* out = static_cast<Real*>(destination);
   if (column.kind == Resident::Column::Kind::float32) {
     const float* source = static_cast<const float*>(column.memory.data());
     for (int64_t b = 0; b < batch; ++b)
-      for (int64_t i = 0; i < size; ++i) out[b * size + i] = static_cast<Real>(source[indices[b] * size + i] * column.scale);
+      for (int64_t i = 0; i < size; ++i)
+        out[b * size + i] = static_cast<Real>(source[indices[b] * size + i] * column.scale);
     return;
   }
   Real scaled[256];
@@ -70,7 +72,9 @@ void gatherColumn(const Resident::Column& column, const int32_t* indices, int64_
 
 bool allFinite(const void* data, int64_t count, size_t realBytes) {
   for (int64_t i = 0; i < count; ++i)
-    if (!std::isfinite(realBytes == 8 ? static_cast<const double*>(data)[i] : double(static_cast<const float*>(data)[i]))) return false;
+    if (!std::isfinite(realBytes == 8 ? static_cast<const double*>(data)[i]
+                                      : double(static_cast<const float*>(data)[i])))
+      return false;
   return true;
 }
 
@@ -78,7 +82,12 @@ bool allFinite(const void* data, int64_t count, size_t realBytes) {
 class Runner {
  public:
   Runner(const Plan& plan, RunRequest& request, const Device& device, void* workspace, void* tape)
-      : plan_(plan), request_(request), device_(device), workspace_(workspace), tape_(tape), parallel_(poolOf(device.threads)) {
+      : plan_(plan),
+        request_(request),
+        device_(device),
+        workspace_(workspace),
+        tape_(tape),
+        parallel_(poolOf(device.threads)) {
     for (const Step& step : plan.steps()) {
       calls_.push_back({step.parameters.data(), nullptr, at(workspace_, step.scratch), &state_, &parallel_});
       for (const Place& place : step.operands) operands_.push_back(resolve(place));
@@ -124,11 +133,16 @@ class Runner {
   static void* at(void* base, size_t offset) { return static_cast<std::byte*>(base) + offset; }
   void* resolve(const Place& place) const {
     switch (place.kind) {
-      case Place::Kind::absent: return nullptr;
-      case Place::Kind::fixed: return place.pointer;
-      case Place::Kind::workspace: return at(workspace_, place.offset);
-      case Place::Kind::tape: return at(tape_, place.offset);
-      case Place::Kind::input: return request_.inputs[place.offset].data();
+      case Place::Kind::absent:
+        return nullptr;
+      case Place::Kind::fixed:
+        return place.pointer;
+      case Place::Kind::workspace:
+        return at(workspace_, place.offset);
+      case Place::Kind::tape:
+        return at(tape_, place.offset);
+      case Place::Kind::input:
+        return request_.inputs[place.offset].data();
     }
     return nullptr;
   }

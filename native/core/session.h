@@ -24,7 +24,7 @@ struct RunRequest {
 };
 
 struct RunResult {
-  int64_t steps = 0;       // taken
+  int64_t steps = 0;         // taken
   int64_t numericStep = -1;  // the step whose loss or directional derivative was not finite
   double milliseconds = 0;
   std::vector<std::vector<std::byte>> outputs;   // of each output, steps × its size

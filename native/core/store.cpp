@@ -16,7 +16,8 @@ std::atomic<size_t> allocated{0};
 
 // Linux grants more than it has and kills later; so the limit is the machine's memory, not the allocator's word.
 size_t machineBytes() {
-  static const size_t bytes = static_cast<size_t>(sysconf(_SC_PHYS_PAGES)) * static_cast<size_t>(sysconf(_SC_PAGE_SIZE));
+  static const size_t bytes =
+      static_cast<size_t>(sysconf(_SC_PHYS_PAGES)) * static_cast<size_t>(sysconf(_SC_PAGE_SIZE));
   return bytes;
 }
 
@@ -59,7 +60,8 @@ Slot& Store::declare(const std::string& name, const Type& type, Region region) {
   auto found = slots_.find(name);
   if (found != slots_.end()) {
     if (!(found->second->type == type))
-      fail(Code::SHAPE_MISMATCH, "parameter", "'" + name + "' to be " + found->second->type.text() + " as before", type.text());
+      fail(Code::SHAPE_MISMATCH, "parameter", "'" + name + "' to be " + found->second->type.text() + " as before",
+           type.text());
     return *found->second;
   }
   auto slot = std::make_unique<Slot>();
@@ -71,7 +73,8 @@ Slot& Store::declare(const std::string& name, const Type& type, Region region) {
 
 Slot& Store::find(const std::string& name) {
   auto found = slots_.find(name);
-  if (found == slots_.end()) fail(Code::INVALID_ARGUMENT, "parameter", "the name of a parameter", "'" + name.substr(0, 80) + "'");
+  if (found == slots_.end())
+    fail(Code::INVALID_ARGUMENT, "parameter", "the name of a parameter", "'" + name.substr(0, 80) + "'");
   return *found->second;
 }
 

@@ -15,7 +15,7 @@ static std::string textOf(const std::vector<int64_t>& dims) {
 }
 
 Shape::Shape(const std::vector<int64_t>& dims) {
-  if (dims.size() > maxRank) fail(Code::SHAPE_MISMATCH, "shape", "at most 8 axes", textOf(dims));
+  if (dims.size() > maxRank) fail(Code::SHAPE_MISMATCH, "shape", "at most 8 axes (9 with directions)", textOf(dims));
   int64_t count = 1;
   for (int64_t size : dims) {
     if (size < 0) fail(Code::SHAPE_MISMATCH, "shape", "sizes of at least 0", textOf(dims));

@@ -1,4 +1,4 @@
-// Types of values: an element type and a shape of at most eight axes.
+// Types of values: an element type and a shape of at most eight axes, nine for tangents.
 #pragma once
 #include <cstdint>
 #include <initializer_list>

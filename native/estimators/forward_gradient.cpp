@@ -27,7 +27,8 @@ Options optionsOf(const Attributes& attributes) {
                   *attributes.list("wrt"), *attributes.list("parameters")};
   const std::string& s = options.sampler;
   if (s != "gaussian" && s != "rademacher" && s != "lowRank" && s != "sphere")
-    fail(Code::INVALID_ARGUMENT, "forwardGradient", "sampler gaussian, rademacher, lowRank or sphere", "'" + s.substr(0, 40) + "'");
+    fail(Code::INVALID_ARGUMENT, "forwardGradient", "sampler gaussian, rademacher, lowRank or sphere",
+         "'" + s.substr(0, 40) + "'");
   if (options.rank < 1 || options.rank > 64)
     fail(Code::INVALID_ARGUMENT, "forwardGradient", "a rank from 1 to 64", std::to_string(options.rank));
   if (options.directions < 1 || options.directions > 1024)
@@ -39,18 +40,21 @@ Options optionsOf(const Attributes& attributes) {
 }
 
 std::vector<Type> inferForwardGradient(const TypeContext& context) {
-  if (context.bodies.size() != 1) fail(Code::INVALID_ARGUMENT, "forwardGradient", "one program", std::to_string(context.bodies.size()));
+  if (context.bodies.size() != 1)
+    fail(Code::INVALID_ARGUMENT, "forwardGradient", "one program", std::to_string(context.bodies.size()));
   const Program& f = *context.bodies[0];
   Options options = optionsOf(context.attributes);
   Values inputs = f.inputValues();
   if (context.input.size() != inputs.size())
-    fail(Code::INVALID_ARGUMENT, "forwardGradient", std::to_string(inputs.size()) + " inputs", std::to_string(context.input.size()));
+    fail(Code::INVALID_ARGUMENT, "forwardGradient", std::to_string(inputs.size()) + " inputs",
+         std::to_string(context.input.size()));
   for (size_t i = 0; i < inputs.size(); ++i)
     if (!context.input[i] || !(*context.input[i] == f.types[inputs[i]]))
       fail(Code::SHAPE_MISMATCH, "forwardGradient", "input " + std::to_string(i) + " " + f.types[inputs[i]].text(),
            context.input[i] ? context.input[i]->text() : "nothing");
   if (f.outputs.empty() || f.types[f.outputs[0]].shape.rank() != 0 || f.types[f.outputs[0]].dtype != DType::real)
-    fail(Code::SHAPE_MISMATCH, "forwardGradient", "a real scalar loss", f.outputs.empty() ? "none" : f.types[f.outputs[0]].text());
+    fail(Code::SHAPE_MISMATCH, "forwardGradient", "a real scalar loss",
+         f.outputs.empty() ? "none" : f.types[f.outputs[0]].text());
   std::vector<Type> types;
   for (ValueId output : f.outputs) types.push_back(f.types[output]);
   types.push_back({DType::real, Shape{options.directions}});
@@ -80,7 +84,8 @@ ValueId emitSphereScale(Builder& b, const Options& options, const Values& tangen
   for (ValueId tangent : tangents) {
     Shape shape = b.shape(tangent);
     n += double(shape.count()) / double(options.directions);
-    ValueId flat = b.reshape(b.emit("square", {tangent}), Shape{options.directions, shape.count() / options.directions});
+    ValueId flat =
+        b.reshape(b.emit("square", {tangent}), Shape{options.directions, shape.count() / options.directions});
     total = b.addOrNone(total, b.emit("sum", {flat}, {{"axis", std::vector<int64_t>{1}}}));
   }
   return b.emit("sqrt", {b.emit("div", {b.scalar(n), total})});
@@ -113,8 +118,10 @@ const OpRegistration forwardGradient = [] {
   Op op;
   op.name = "forwardGradient";
   op.maxInputs = 1 << 16;
-  op.attributes = {{"sampler", AttributeKind::text, true},  {"rank", AttributeKind::number},
-                   {"directions", AttributeKind::number},   {"wrt", AttributeKind::list, true},
+  op.attributes = {{"sampler", AttributeKind::text, true},
+                   {"rank", AttributeKind::number},
+                   {"directions", AttributeKind::number},
+                   {"wrt", AttributeKind::list, true},
                    {"parameters", AttributeKind::list, true}};
   op.infer = inferForwardGradient;
   op.expand = expandForwardGradient;
@@ -129,7 +136,8 @@ const OpRegistration directionalGradient = [] {
   op.infer = [](const TypeContext& context) -> std::vector<Type> {
     const Shape& v = context.input[1]->shape;
     if (v.rank() < 1 || !(context.input[0]->shape == Shape{v[0]}))
-      fail(Code::SHAPE_MISMATCH, "directionalGradient", "c [K] and v [K, …]", context.input[0]->text() + " and " + v.text());
+      fail(Code::SHAPE_MISMATCH, "directionalGradient", "c [K] and v [K, …]",
+           context.input[0]->text() + " and " + v.text());
     return {{DType::real, v.tail(1)}};
   };
   op.lower = [](ExpandContext& context) -> Values {

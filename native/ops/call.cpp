@@ -22,8 +22,8 @@ const Program& body(const TypeContext& context) {
 
 void expectType(const std::string& what, const Type& expected, const Type* received) {
   if (!received || *received == expected) return;
-  fail(received->dtype == expected.dtype ? Code::SHAPE_MISMATCH : Code::DTYPE_MISMATCH, "call", what + " " + expected.text(),
-       received->text());
+  fail(received->dtype == expected.dtype ? Code::SHAPE_MISMATCH : Code::DTYPE_MISMATCH, "call",
+       what + " " + expected.text(), received->text());
 }
 
 std::vector<int64_t> wrtList(const TypeContext& context, size_t inputs) {
@@ -31,7 +31,8 @@ std::vector<int64_t> wrtList(const TypeContext& context, size_t inputs) {
   if (const auto* list = context.attributes.list("wrt")) wrt = *list;
   for (int64_t index : wrt)
     if (index < 0 || index >= static_cast<int64_t>(inputs))
-      fail(Code::INVALID_ARGUMENT, "call", "wrt among the " + std::to_string(inputs) + " inputs", std::to_string(index));
+      fail(Code::INVALID_ARGUMENT, "call", "wrt among the " + std::to_string(inputs) + " inputs",
+           std::to_string(index));
   return wrt;
 }
 
@@ -69,7 +70,8 @@ std::vector<Type> inferCall(const TypeContext& context) {
     for (ValueId output : f.outputs) types.push_back(tangentType(f.types[output]));
   }
   if (vjp) {
-    for (size_t i = 0; i < m; ++i) expectType("cotangent " + std::to_string(i), f.types[f.outputs[i]], context.input[n + i]);
+    for (size_t i = 0; i < m; ++i)
+      expectType("cotangent " + std::to_string(i), f.types[f.outputs[i]], context.input[n + i]);
     for (int64_t index : wrtList(context, n)) {
       if (f.types[inputs[index]].dtype != DType::real)
         fail(Code::NOT_DIFFERENTIABLE, "call", "wrt to list real inputs", "int32 input " + std::to_string(index));
@@ -107,7 +109,8 @@ Values expandVjp(ExpandContext& context, const Program& f, size_t n) {
   if (wrt)
     for (int64_t index : *wrt) wanted[index] = true;
   VjpResult result = emitVjp(
-      b, f, x, wanted, [&](const Values&) { return Values(context.x.begin() + static_cast<std::ptrdiff_t>(n), context.x.end()); },
+      b, f, x, wanted,
+      [&](const Values&) { return Values(context.x.begin() + static_cast<std::ptrdiff_t>(n), context.x.end()); },
       context.fuse);
   Values outputs = result.outputs;
   if (wrt)
@@ -128,7 +131,8 @@ const OpRegistration call = [] {
   Op op;
   op.name = "call";
   op.maxInputs = 1 << 16;
-  op.attributes = {{"transform", AttributeKind::text, true}, {"directions", AttributeKind::number}, {"wrt", AttributeKind::list}};
+  op.attributes = {
+      {"transform", AttributeKind::text, true}, {"directions", AttributeKind::number}, {"wrt", AttributeKind::list}};
   op.infer = inferCall;
   op.expand = expandCall;
   return op;

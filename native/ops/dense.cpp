@@ -20,7 +20,8 @@ using Values = std::vector<ValueId>;
 std::string activationOf(const Attributes& attributes) { return attributes.text("activation", "none"); }
 
 void expectShape(const Op& op, const char* what, const Type* type, const Shape& shape) {
-  if (type && !(type->shape == shape)) fail(Code::SHAPE_MISMATCH, op.name, std::string(what) + " " + shape.text(), type->shape.text());
+  if (type && !(type->shape == shape))
+    fail(Code::SHAPE_MISMATCH, op.name, std::string(what) + " " + shape.text(), type->shape.text());
 }
 
 Shape checkDense(const TypeContext& context) {
@@ -50,8 +51,9 @@ Values lowerDense(ExpandContext& context) {
 void jvpDense(JvpContext& context) {
   Values inputs = {context.x[0], context.x[1], context.x.size() > 2 ? context.x[2] : none};
   for (size_t i = 0; i < 3; ++i) inputs.push_back(i < context.xDot.size() ? context.xDot[i] : none);
-  Values out = context.b.emit(getOp("dense_pushforward"), inputs,
-                              {{"activation", activationOf(context.node.attributes)}, {"directions", double(context.directions)}});
+  Values out = context.b.emit(
+      getOp("dense_pushforward"), inputs,
+      {{"activation", activationOf(context.node.attributes)}, {"directions", double(context.directions)}});
   context.y = {out[0]};
   context.yDot = {out[1]};
 }
@@ -140,11 +142,19 @@ Cost costOf(const PlanContext& context) {
     cost.bytes += 4 * k * rows * in;
   }
   switch (p.wDot.kind) {
-    case TangentKind::zero: break;
-    case TangentKind::given: cost.operations += k * product, cost.bytes += 4 * k * in * out; break;
-    case TangentKind::gaussian: cost.operations += k * product, cost.words += k * in * out; break;
-    case TangentKind::rademacher: cost.operations += k * product, cost.words += k * in * out / 32; break;
-    case TangentKind::lowRank: cost.operations += k * p.wDot.rank * 2 * rows * (in + out), cost.words += k * p.wDot.rank * (in + out) / 32;
+    case TangentKind::zero:
+      break;
+    case TangentKind::given:
+      cost.operations += k * product, cost.bytes += 4 * k * in * out;
+      break;
+    case TangentKind::gaussian:
+      cost.operations += k * product, cost.words += k * in * out;
+      break;
+    case TangentKind::rademacher:
+      cost.operations += k * product, cost.words += k * in * out / 32;
+      break;
+    case TangentKind::lowRank:
+      cost.operations += k * p.wDot.rank * 2 * rows * (in + out), cost.words += k * p.wDot.rank * (in + out) / 32;
   }
   cost.bytes += 4 * k * rows * out;
   return cost;
@@ -165,7 +175,8 @@ const OpRegistration dense = [] {
     return activation != "none" && !slopeFromResult(activation);
   };
   op.kernels = [](const PlanContext& context) -> std::vector<KernelPlan> {
-    std::vector<int> operands = {0, 1, context.input.size() > 2 && context.input[2] ? 2 : -1, static_cast<int>(context.input.size())};
+    std::vector<int> operands = {0, 1, context.input.size() > 2 && context.input[2] ? 2 : -1,
+                                 static_cast<int>(context.input.size())};
     return {{"dense_primal", parameterBlock(parametersOf(context)), operands}};
   };
   op.cost = costOf;

@@ -59,7 +59,10 @@ PUSHFORWARD_INLINE void storeFirst(float* to, Float x, int64_t count) {
 }
 
 static Draw drawOf(const DenseCall& d, const TangentOperand& operand, int64_t direction) {
-  return {{d.call.state->key[0], d.call.state->key[1]}, operand.parameter, operand.stream, static_cast<uint32_t>(direction),
+  return {{d.call.state->key[0], d.call.state->key[1]},
+          operand.parameter,
+          operand.stream,
+          static_cast<uint32_t>(direction),
           d.call.state->step};
 }
 
@@ -86,7 +89,8 @@ static void projectRows(const DenseCall& d, int64_t begin, int64_t end) {
           sum0 = multiplyAdd(load(from + j), load(a + j), sum0);
           sum1 = multiplyAdd(load(from + j + lanes), load(a + j + lanes), sum1);
         }
-        for (; j < count; j += lanes) sum0 = multiplyAdd(loadFirst(from + j, count - j), loadFirst(a + j, count - j), sum0);
+        for (; j < count; j += lanes)
+          sum0 = multiplyAdd(loadFirst(from + j, count - j), loadFirst(a + j, count - j), sum0);
         out[row] += horizontalSum(sum0 + sum1);
       }
     }
@@ -95,8 +99,8 @@ static void projectRows(const DenseCall& d, int64_t begin, int64_t end) {
 }
 
 /** y = act(z) for rows [row, row + rows) of the panel's columns, and slopes[row][tileColumns] = act'(z) if there are tangents. */
-static void finishPrimal(const DenseCall& d, int64_t row, int64_t rows, int64_t column, int64_t columns, float* z, float* slopes,
-                         float* scratch) {
+static void finishPrimal(const DenseCall& d, int64_t row, int64_t rows, int64_t column, int64_t columns, float* z,
+                         float* slopes, float* scratch) {
   const DenseParameters& p = d.p;
   const bool bias = d.b != nullptr, activation = d.activation, empty = p.in == 0;
   if (!activation && !bias && !empty) return;
@@ -194,7 +198,8 @@ struct Chunk {
 };
 
 static void packChunk(const DenseCall& d, const Chunk& chunk, int64_t begin, int64_t depth) {
-  const int64_t in = d.p.in, count[2] = {blockCount(chunk.rows[0]), blockCount(chunk.rows[1])}, blocks = count[0] + count[1];
+  const int64_t in = d.p.in, count[2] = {blockCount(chunk.rows[0]), blockCount(chunk.rows[1])},
+                blocks = count[0] + count[1];
   const Matrix source[2] = {{d.x, in, 1}, {d.xDot, in, 1}};
   parallelRanges(d.call, ceilDivide(depth, panelDepth) * blocks, 4, 1, [&](int64_t from, int64_t to, int) {
     for (int64_t unit = from; unit < to; ++unit) {
@@ -216,7 +221,8 @@ static void multiplyColumns(const DenseCall& d, const Chunk& chunk, int64_t begi
   const bool more = column + columns < out;
   for (int64_t offset = 0; offset < depth; offset += panelDepth) {
     const int64_t size = minimum(panelDepth, depth - offset), first = begin + offset;
-    const float* left[2] = {d.packed + offset * chunk.total(), d.packed + offset * chunk.total() + chunk.rows[0] * size};
+    const float* left[2] = {d.packed + offset * chunk.total(),
+                            d.packed + offset * chunk.total() + chunk.rows[0] * size};
     // The same columns further down, or the next columns from the top.
     const bool below = offset + size < depth;
     const int64_t distance = below ? size * out : columns - offset * out;
@@ -227,8 +233,8 @@ static void multiplyColumns(const DenseCall& d, const Chunk& chunk, int64_t begi
     for (int part = 0; part < 2; ++part)
       if (chunk.rows[part] > 0)
         multiplyPanel(left[part], chunk.rows[part], size, direct ? w : panel, direct ? out : tileColumns, columns,
-                      (part == 0 ? d.y : d.yDot) + chunk.first[part] * out + column, out, first > 0, {w + distance, out},
-                      part == 0 || chunk.rows[0] == 0 ? nextColumns : 0);
+                      (part == 0 ? d.y : d.yDot) + chunk.first[part] * out + column, out, first > 0,
+                      {w + distance, out}, part == 0 || chunk.rows[0] == 0 ? nextColumns : 0);
     if (!d.denseTangent || chunk.rows[0] == 0) continue;
     for (int64_t k = 0; k < p.directions; ++k) {
       const bool given = p.wDot.kind == TangentKind::given;
@@ -239,8 +245,8 @@ static void multiplyColumns(const DenseCall& d, const Chunk& chunk, int64_t begi
         fillTangentPanel(p.wDot.kind, drawOf(d, p.wDot, k), out, first, size, column, columns, panel, tileColumns);
         padPanel(panel, columns, size);
       }
-      multiplyPanel(left[0], chunk.rows[0], size, given && direct ? wDot : panel, given && direct ? out : tileColumns, columns,
-                    d.yDot + (k * p.rows + chunk.first[0]) * out + column, out, d.stacked || first > 0,
+      multiplyPanel(left[0], chunk.rows[0], size, given && direct ? wDot : panel, given && direct ? out : tileColumns,
+                    columns, d.yDot + (k * p.rows + chunk.first[0]) * out + column, out, d.stacked || first > 0,
                     {wDot + (given ? distance : 0), out}, given ? nextColumns : 0);
     }
   }
@@ -249,7 +255,8 @@ static void multiplyColumns(const DenseCall& d, const Chunk& chunk, int64_t begi
 /** f(panel, scratch) for every panel of columns; a thread takes neighbours, so that what it prefetched is what it reads. */
 template <class F>
 static void forPanels(const DenseCall& d, const F& f) {
-  const int64_t panels = ceilDivide(d.p.out, tileColumns), threads = d.call.parallel == nullptr ? 1 : d.call.parallel->threads;
+  const int64_t panels = ceilDivide(d.p.out, tileColumns),
+                threads = d.call.parallel == nullptr ? 1 : d.call.parallel->threads;
   const int64_t size = threads <= 1 ? panels : ceilDivide(panels, 4 * threads);
   parallelFor(d.call, ceilDivide(panels, size), [&](int64_t index, int thread) {
     float* scratch = d.threadScratch + thread * threadFloats(d.p);

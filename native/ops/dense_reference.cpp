@@ -19,16 +19,26 @@ static void addProduct(const double* x, const double* w, int64_t rows, int64_t i
 }
 
 /** Tangent k of an operand [rows, n]; empty when it is zero. */
-static std::vector<double> tangentOf(const TangentOperand& operand, const RunState& state, const double* given, int64_t k,
-                                     int64_t rows, int64_t n) {
+static std::vector<double> tangentOf(const TangentOperand& operand, const RunState& state, const double* given,
+                                     int64_t k, int64_t rows, int64_t n) {
   std::vector<double> v(operand.kind == TangentKind::zero ? 0 : static_cast<size_t>(rows * n));
-  const Draw draw = {{state.key[0], state.key[1]}, operand.parameter, operand.stream, static_cast<uint32_t>(k), state.step};
+  const Draw draw = {
+      {state.key[0], state.key[1]}, operand.parameter, operand.stream, static_cast<uint32_t>(k), state.step};
   switch (operand.kind) {
-    case TangentKind::zero: break;
-    case TangentKind::given: v.assign(given + k * rows * n, given + (k + 1) * rows * n); break;
-    case TangentKind::gaussian: fillGaussian(draw, n, 0, rows, v.data()); break;
-    case TangentKind::rademacher: fillRademacher(draw, n, 0, rows, v.data()); break;
-    case TangentKind::lowRank: fillLowRank(draw, operand.rank, rows, n, 0, rows, v.data()); break;
+    case TangentKind::zero:
+      break;
+    case TangentKind::given:
+      v.assign(given + k * rows * n, given + (k + 1) * rows * n);
+      break;
+    case TangentKind::gaussian:
+      fillGaussian(draw, n, 0, rows, v.data());
+      break;
+    case TangentKind::rademacher:
+      fillRademacher(draw, n, 0, rows, v.data());
+      break;
+    case TangentKind::lowRank:
+      fillLowRank(draw, operand.rank, rows, n, 0, rows, v.data());
+      break;
   }
   return v;
 }

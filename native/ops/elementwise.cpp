@@ -33,22 +33,22 @@ constexpr Zero zero;
 
 /** A derivative, or zero by structure. */
 struct Derivative {
-  Derivative(Zero) : isZero(true), expression(0) {}             // NOLINT
+  Derivative(Zero) : isZero(true), expression(0) {}                 // NOLINT
   Derivative(double number) : isZero(false), expression(number) {}  // NOLINT
-  Derivative(const E& e) : isZero(false), expression(e) {}      // NOLINT
+  Derivative(const E& e) : isZero(false), expression(e) {}          // NOLINT
   bool isZero;
   E expression;
 };
 
 using DerivativeFunction = Derivative (*)(const E& x, const E& y, const E& z, const E& r);
 
-#define DERIVATIVES(name, arity, integer, formula, dx, dy, dz)                                                             \
-  {[]([[maybe_unused]] const E& x, [[maybe_unused]] const E& y, [[maybe_unused]] const E& z, [[maybe_unused]] const E& r)  \
-       -> Derivative { return dx; },                                                                                       \
-   []([[maybe_unused]] const E& x, [[maybe_unused]] const E& y, [[maybe_unused]] const E& z, [[maybe_unused]] const E& r)  \
-       -> Derivative { return dy; },                                                                                       \
-   []([[maybe_unused]] const E& x, [[maybe_unused]] const E& y, [[maybe_unused]] const E& z, [[maybe_unused]] const E& r)  \
-       -> Derivative { return dz; }},
+#define DERIVATIVES(name, arity, integer, formula, dx, dy, dz)                               \
+  {[]([[maybe_unused]] const E& x, [[maybe_unused]] const E& y, [[maybe_unused]] const E& z, \
+      [[maybe_unused]] const E& r) -> Derivative { return dx; },                             \
+   []([[maybe_unused]] const E& x, [[maybe_unused]] const E& y, [[maybe_unused]] const E& z, \
+      [[maybe_unused]] const E& r) -> Derivative { return dy; },                             \
+   []([[maybe_unused]] const E& x, [[maybe_unused]] const E& y, [[maybe_unused]] const E& z, \
+      [[maybe_unused]] const E& r) -> Derivative { return dz; }},
 const DerivativeFunction derivatives[][3] = {PUSHFORWARD_ELEMENTWISE(DERIVATIVES)};
 
 Derivative derivativeOf(Builder& b, int row, int operand, const std::vector<ValueId>& x, ValueId result) {
@@ -80,8 +80,9 @@ void jvpElementwise(JvpContext& context) {
     if (context.xDot[i] == none) continue;
     Derivative d = derivativeOf(b, context.node.op->row, static_cast<int>(i), context.x, y);
     if (d.isZero) continue;
-    E term = d.expression.isNumber() && d.expression.number() == -1 ? -E(&b, b.alignTangent(context.xDot[i], rank))
-                                                                    : d.expression * E(&b, b.alignTangent(context.xDot[i], rank));
+    E term = d.expression.isNumber() && d.expression.number() == -1
+                 ? -E(&b, b.alignTangent(context.xDot[i], rank))
+                 : d.expression * E(&b, b.alignTangent(context.xDot[i], rank));
     yDot = b.addOrNone(yDot, term.in(b));
   }
   context.y = {y};
@@ -183,9 +184,7 @@ Op chainOp() {
     return {{dtype, Shape(*context.attributes.list("shape"))}};
   };
   op.kernels = [](const PlanContext& context) { return chainKernels(context, compileMicro(*context.node.bodies[0])); };
-  op.cost = [](const PlanContext& context) {
-    return chainCost(context, compileMicro(*context.node.bodies[0]).ops);
-  };
+  op.cost = [](const PlanContext& context) { return chainCost(context, compileMicro(*context.node.bodies[0]).ops); };
   return op;
 }
 
@@ -208,7 +207,8 @@ ActivationRow activationRow(const std::string& where, const std::string& name) {
   if (op && op->row == row::leakyRelu) return {op->row, {0.01}};
   if (op && op->row == row::elu) return {op->row, {1.0}};
   if (op && op->row >= 0 && op->row != row::neg && elementwiseRows[op->row].arity == 1) return {op->row, {}};
-  fail(Code::INVALID_ARGUMENT, where, "activation to be 'none' or an elementwise op of one input", "'" + name.substr(0, 40) + "'");
+  fail(Code::INVALID_ARGUMENT, where, "activation to be 'none' or an elementwise op of one input",
+       "'" + name.substr(0, 40) + "'");
 }
 
 /** Calls f with a scalar program whose input is z, and compiles what f returns. */
@@ -245,7 +245,9 @@ ValueId emitSlope(Builder& b, const std::string& name, ValueId z) {
   return d.isZero ? b.scalar(0) : d.expression.in(b);
 }
 
-bool slopeFromResult(const std::string& name) { return name == "relu" || name == "tanh" || name == "sigmoid" || name == "exp"; }
+bool slopeFromResult(const std::string& name) {
+  return name == "relu" || name == "tanh" || name == "sigmoid" || name == "exp";
+}
 
 ValueId emitSlopeFromResult(Builder& b, const std::string& name, ValueId y) {
   E r(&b, y);

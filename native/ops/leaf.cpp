@@ -43,7 +43,8 @@ const OpRegistration input = [] {
 const OpRegistration parameter = [] {
   Op op;
   op.name = "parameter";
-  op.attributes = {{"name", AttributeKind::text, true}, {"shape", AttributeKind::list, true}, {"dtype", AttributeKind::text}};
+  op.attributes = {
+      {"name", AttributeKind::text, true}, {"shape", AttributeKind::list, true}, {"dtype", AttributeKind::text}};
   op.infer = typed;
   return op;
 }();
@@ -51,7 +52,8 @@ const OpRegistration parameter = [] {
 const OpRegistration constant = [] {
   Op op;
   op.name = "constant";
-  op.attributes = {{"shape", AttributeKind::list, true}, {"dtype", AttributeKind::text}, {"data", AttributeKind::data, true}};
+  op.attributes = {
+      {"shape", AttributeKind::list, true}, {"dtype", AttributeKind::text}, {"data", AttributeKind::data, true}};
   op.infer = constantType;
   return op;
 }();

@@ -30,8 +30,8 @@ Product productOf(const Shape& a, const Shape& b, const Attributes& attributes) 
   int64_t kb = b[p.transposeB ? rb - 1 : rb - 2];
   if (p.k != kb)
     fail(Code::SHAPE_MISMATCH, "matmul", "inner sizes that agree",
-         a.text() + (p.transposeA ? "ᵀ" : "") + " and " + b.text() + (p.transposeB ? "ᵀ" : "") + " (" + std::to_string(p.k) +
-             " and " + std::to_string(kb) + ")");
+         a.text() + (p.transposeA ? "ᵀ" : "") + " and " + b.text() + (p.transposeB ? "ᵀ" : "") + " (" +
+             std::to_string(p.k) + " and " + std::to_string(kb) + ")");
   std::vector<int64_t> da = a.dims(), db = b.dims();
   p.batch = broadcastShapes("matmul", Shape(std::vector<int64_t>(da.begin(), da.end() - 2)),
                             Shape(std::vector<int64_t>(db.begin(), db.end() - 2)));
@@ -70,9 +70,11 @@ void vjpMatmul(VjpContext& context) {
   bool ta = context.node.attributes.flag("transposeA"), tb = context.node.attributes.flag("transposeB");
   ValueId x = context.x[0], w = context.x[1], yBar = context.yBar[0];
   if (context.wanted[0])
-    context.xBar[0] = b.unbroadcast(ta ? emitMatmul(b, w, yBar, tb, true) : emitMatmul(b, yBar, w, false, !tb), b.shape(x));
+    context.xBar[0] =
+        b.unbroadcast(ta ? emitMatmul(b, w, yBar, tb, true) : emitMatmul(b, yBar, w, false, !tb), b.shape(x));
   if (context.wanted[1])
-    context.xBar[1] = b.unbroadcast(tb ? emitMatmul(b, yBar, x, true, ta) : emitMatmul(b, x, yBar, !ta, false), b.shape(w));
+    context.xBar[1] =
+        b.unbroadcast(tb ? emitMatmul(b, yBar, x, true, ta) : emitMatmul(b, x, yBar, !ta, false), b.shape(w));
 }
 
 MatmulParameters parametersOf(const PlanContext& context) {
@@ -108,7 +110,9 @@ Cost costOf(const PlanContext& context) {
   Product p = productOf(context.input[0]->shape, context.input[1]->shape, context.node.attributes);
   double batch = double(p.batch.count());
   return {2.0 * batch * double(p.m) * double(p.n) * double(p.k),
-          4.0 * (double(context.input[0]->shape.count()) + double(context.input[1]->shape.count()) + batch * double(p.m * p.n)), 0};
+          4.0 * (double(context.input[0]->shape.count()) + double(context.input[1]->shape.count()) +
+                 batch * double(p.m * p.n)),
+          0};
 }
 
 const OpRegistration matmul = [] {

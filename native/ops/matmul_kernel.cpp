@@ -23,12 +23,13 @@ static int64_t packedFloats(const MatmulParameters& p) {
 }
 
 static size_t matmulScratch(const void* parameters, int threads) {
-  return static_cast<size_t>(4 * threads * (packedFloats(*static_cast<const MatmulParameters*>(parameters)) + panelFloats));
+  return static_cast<size_t>(4 * threads *
+                             (packedFloats(*static_cast<const MatmulParameters*>(parameters)) + panelFloats));
 }
 
 /** y [rows, columns] = A B; scratch holds the packed rows, then a panel. */
-static void multiplyTask(Matrix a, Matrix b, int64_t rows, int64_t columns, int64_t k, float* y, int64_t yStride, float* packed,
-                         float* panel) {
+static void multiplyTask(Matrix a, Matrix b, int64_t rows, int64_t columns, int64_t k, float* y, int64_t yStride,
+                         float* packed, float* panel) {
   for (int64_t begin = 0; begin < k; begin += panelDepth) {
     const int64_t depth = minimum(panelDepth, k - begin);
     packRows(a.at(0, begin), rows, 0, blockCount(rows), depth, packed);
@@ -38,8 +39,9 @@ static void multiplyTask(Matrix a, Matrix b, int64_t rows, int64_t columns, int6
       const bool direct = rows <= tileRows && b.columnStride == 1 && width == tileColumns;
       if (!direct) packColumns(right, width, depth, panel);
       const bool more = b.columnStride == 1 && j + width < columns;
-      multiplyPanel(packed, rows, depth, direct ? right.data : panel, direct ? b.rowStride : tileColumns, width, y + j, yStride,
-                    begin > 0, {right.data + tileColumns, b.rowStride}, more ? minimum(tileColumns, columns - j - width) : 0);
+      multiplyPanel(packed, rows, depth, direct ? right.data : panel, direct ? b.rowStride : tileColumns, width, y + j,
+                    yStride, begin > 0, {right.data + tileColumns, b.rowStride},
+                    more ? minimum(tileColumns, columns - j - width) : 0);
     }
   }
 }
@@ -119,13 +121,15 @@ static void zero(float* y, int64_t count) {
 
 static void matmul(const KernelCall& call) {
   const MatmulParameters& p = *static_cast<const MatmulParameters*>(call.parameters);
-  const float *aData = static_cast<const float*>(call.operands[0]), *bData = static_cast<const float*>(call.operands[1]);
+  const float *aData = static_cast<const float*>(call.operands[0]),
+              *bData = static_cast<const float*>(call.operands[1]);
   float* y = static_cast<float*>(call.operands[2]);
   const int64_t k = p.k;
   int64_t m = p.m, n = p.n, batch = batchCount(p);
   if (batch <= 0 || m <= 0 || n <= 0) return;
   if (k <= 0) return zero(y, batch * m * n);
-  Matrix a = {aData, p.transposeA ? 1 : k, p.transposeA ? m : 1}, b = {bData, p.transposeB ? 1 : n, p.transposeB ? k : 1};
+  Matrix a = {aData, p.transposeA ? 1 : k, p.transposeA ? m : 1},
+         b = {bData, p.transposeB ? 1 : n, p.transposeB ? k : 1};
   // x [batch, m, k] times one w is a product of batch·m rows.
   bool oneProduct = !p.transposeA && batch > 1;
   int64_t rowsBelow = m * k;
@@ -154,9 +158,11 @@ static void matmul(const KernelCall& call) {
   parallelFor(call, ceilDivide(total, group), [&](int64_t task, int thread) {
     float* packed = static_cast<float*>(call.scratch) + thread * (packedSize + panelFloats);
     for (int64_t index = task * group; index < minimum(total, (task + 1) * group); ++index) {
-      const int64_t t = index / tiles, row = index % tiles / columnTiles * rowSize, column = index % columnTiles * columnSize;
+      const int64_t t = index / tiles, row = index % tiles / columnTiles * rowSize,
+                    column = index % columnTiles * columnSize;
       const int64_t rows = minimum(rowSize, m - row), columns = minimum(columnSize, n - column);
-      const int64_t aOffset = batch == 1 ? 0 : batchOffset(p, t, p.aStride), bOffset = batch == 1 ? 0 : batchOffset(p, t, p.bStride);
+      const int64_t aOffset = batch == 1 ? 0 : batchOffset(p, t, p.aStride),
+                    bOffset = batch == 1 ? 0 : batchOffset(p, t, p.bStride);
       Matrix left = a.at(row, 0), right = b.at(0, column);
       left.data += swapped ? bOffset : aOffset;
       right.data += swapped ? aOffset : bOffset;

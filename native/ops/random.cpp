@@ -13,24 +13,27 @@ namespace pushforward {
 namespace {
 
 const std::map<std::string, Distribution>& distributions() {
-  static const std::map<std::string, Distribution> table = {
-      {"uniform", Distribution::uniform}, {"gaussian", Distribution::gaussian}, {"rademacher", Distribution::rademacher}};
+  static const std::map<std::string, Distribution> table = {{"uniform", Distribution::uniform},
+                                                            {"gaussian", Distribution::gaussian},
+                                                            {"rademacher", Distribution::rademacher}};
   return table;
 }
 
 void within(const Attributes& attributes, const char* name, double fallback, double low, double high) {
   double value = attributes.number(name, fallback);
   if (!(value >= low && value <= high) || value != double(int64_t(value)))
-    fail(Code::INVALID_ARGUMENT, "random",
-         std::string(name) + " an integer from " + std::to_string(int64_t(low)) + " to " + std::to_string(int64_t(high)),
-         std::to_string(value));
+    fail(
+        Code::INVALID_ARGUMENT, "random",
+        std::string(name) + " an integer from " + std::to_string(int64_t(low)) + " to " + std::to_string(int64_t(high)),
+        std::to_string(value));
 }
 
 std::vector<Type> inferRandom(const TypeContext& context) {
   const Attributes& a = context.attributes;
   std::string distribution = a.text("distribution", "gaussian");
   if (!distributions().count(distribution))
-    fail(Code::INVALID_ARGUMENT, "random", "distribution uniform, gaussian or rademacher", "'" + distribution.substr(0, 40) + "'");
+    fail(Code::INVALID_ARGUMENT, "random", "distribution uniform, gaussian or rademacher",
+         "'" + distribution.substr(0, 40) + "'");
   within(a, "parameter", 0, 0, 4294967295.0);
   within(a, "stream", 0, 0, 31);
   within(a, "directions", 0, 0, 1024);
@@ -65,10 +68,10 @@ const OpRegistration random = [] {
   Op op;
   op.name = "random";
   op.constantDerivative = true;
-  op.attributes = {{"shape", AttributeKind::list, true},   {"distribution", AttributeKind::text},
-                   {"parameter", AttributeKind::number},   {"stream", AttributeKind::number},
-                   {"directions", AttributeKind::number},  {"firstDirection", AttributeKind::number},
-                   {"rank", AttributeKind::number},        {"fixedStep", AttributeKind::number},
+  op.attributes = {{"shape", AttributeKind::list, true},  {"distribution", AttributeKind::text},
+                   {"parameter", AttributeKind::number},  {"stream", AttributeKind::number},
+                   {"directions", AttributeKind::number}, {"firstDirection", AttributeKind::number},
+                   {"rank", AttributeKind::number},       {"fixedStep", AttributeKind::number},
                    {"scale", AttributeKind::number}};
   op.infer = inferRandom;
   op.kernels = [](const PlanContext& context) -> std::vector<KernelPlan> {

@@ -89,7 +89,8 @@ Op updateOp(const char* name, std::vector<AttributeSpec> attributes) {
 const AttributeSpec weightDecay{"weightDecay", AttributeKind::number}, beta1{"beta1", AttributeKind::number},
     beta2{"beta2", AttributeKind::number}, epsilon{"epsilon", AttributeKind::number};
 
-const OpRegistration sgd = updateOp("sgd", {{"momentum", AttributeKind::number}, {"nesterov", AttributeKind::number}, weightDecay});
+const OpRegistration sgd =
+    updateOp("sgd", {{"momentum", AttributeKind::number}, {"nesterov", AttributeKind::number}, weightDecay});
 const OpRegistration adam = updateOp("adam", {beta1, beta2, epsilon});
 const OpRegistration adamW = updateOp("adamW", {beta1, beta2, epsilon, weightDecay});
 

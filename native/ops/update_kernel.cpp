@@ -19,7 +19,7 @@ constexpr int64_t productColumns = 256;
 struct Coefficients {
   float rate, momentum, weightDecay;  // adamW: weightDecay is rate·weightDecay
   float beta1, beta2, oneMinusBeta1, oneMinusBeta2, epsilon;
-  float correctedRate, correction2;   // rate/(1 − β₁ᵗ), 1/√(1 − β₂ᵗ)
+  float correctedRate, correction2;  // rate/(1 − β₁ᵗ), 1/√(1 − β₂ᵗ)
   bool nesterov;
 };
 
@@ -131,7 +131,8 @@ static void addTangent(const Update& u, int64_t k, float c, int64_t row, int64_t
 }
 
 /** g = Σ_kq c_kq a_kq b_kqᵀ, c_kq = c_k/(K √rank): `factorGroup` outer products at a time. */
-static void addFactors(const Update& u, int64_t row, int64_t rows, int64_t column, int64_t columns, float* b, float* g) {
+static void addFactors(const Update& u, int64_t row, int64_t rows, int64_t column, int64_t columns, float* b,
+                       float* g) {
   const UpdateParameters& p = u.p;
   const int64_t rank = p.tangent.rank, factors = p.directions * rank, stride = roundUp(columns, lanes);
   const double scale = 1.0 / (p.directions * __builtin_sqrt(static_cast<double>(rank)));
@@ -142,7 +143,8 @@ static void addFactors(const Update& u, int64_t row, int64_t rows, int64_t colum
       const float c = static_cast<float>(scale * u.coefficient[(f + q) / rank]);
       fillTangentPanel(TangentKind::rademacher, drawOf(u, leftStream, f + q), p.rows, 0, 1, row, rows, a[q], rows);
       for (int64_t i = 0; i < rows; ++i) a[q][i] *= c;
-      fillTangentPanel(TangentKind::rademacher, drawOf(u, rightStream, f + q), p.n, 0, 1, column, columns, b + q * stride, columns);
+      fillTangentPanel(TangentKind::rademacher, drawOf(u, rightStream, f + q), p.n, 0, 1, column, columns,
+                       b + q * stride, columns);
     }
     for (int64_t i = 0; i < rows; ++i)
       for (int64_t j = 0; j < columns; j += lanes) {
@@ -176,7 +178,8 @@ static void applyDirectional(const Update& u) {
     } else {
       for (int64_t i = 0; i < high * wide; i += lanes) store(g + i, Float{});
       for (int64_t k = 0; k < p.directions; ++k)
-        addTangent(u, k, static_cast<float>(double{u.coefficient[k]} / p.directions), row, high, column, wide, other, g);
+        addTangent(u, k, static_cast<float>(double{u.coefficient[k]} / p.directions), row, high, column, wide, other,
+                   g);
     }
     if (wide == p.n)
       u.apply(row * p.n, g, high * wide, scale);
@@ -213,8 +216,8 @@ static void applyProduct(const Update& u) {
         const int64_t width = minimum(tileColumns, columns - j);
         const float* from = u.delta + begin * p.n + column + j;
         packColumns({from, p.n, 1}, width, depth, panel);
-        multiplyPanel(packed, rows, depth, panel, tileColumns, width, g + j, productColumns, begin > 0, {from + tileColumns, p.n},
-                      maximum(0, minimum(tileColumns, columns - j - width)));
+        multiplyPanel(packed, rows, depth, panel, tileColumns, width, g + j, productColumns, begin > 0,
+                      {from + tileColumns, p.n}, maximum(0, minimum(tileColumns, columns - j - width)));
       }
     }
     for (int64_t i = 0; i < rows; ++i) u.apply((row + i) * p.n + column, g + i * productColumns, columns);
@@ -226,7 +229,16 @@ static void update(const KernelCall& call) {
   const UpdateParameters& p = *static_cast<const UpdateParameters*>(call.parameters);
   if (p.rows <= 0 || p.n <= 0 || !allFinite(call, p)) return;
   const auto at = [&](int i) { return static_cast<float*>(call.operands[i]); };
-  const Update u = {p, call, coefficientsOf(p, *call.state, rule), at(0), at(1), at(2), at(3), at(4), at(5), at(6),
+  const Update u = {p,
+                    call,
+                    coefficientsOf(p, *call.state, rule),
+                    at(0),
+                    at(1),
+                    at(2),
+                    at(3),
+                    at(4),
+                    at(5),
+                    at(6),
                     rule == Rule::sgd && at(1) == nullptr ? updatePiece<rule, false> : updatePiece<rule, true>};
   if (p.gradient == GradientKind::given)
     applyGiven(u);

@@ -11,7 +11,8 @@ namespace pushforward::reference {
 static void directional(const UpdateParameters& p, const RunState& state, const double* c, std::vector<double>& g) {
   std::vector<double> v(g.size());
   for (int k = 0; k < p.directions; ++k) {
-    const Draw draw = {{state.key[0], state.key[1]}, p.tangent.parameter, p.tangent.stream, static_cast<uint32_t>(k), state.step};
+    const Draw draw = {
+        {state.key[0], state.key[1]}, p.tangent.parameter, p.tangent.stream, static_cast<uint32_t>(k), state.step};
     if (p.tangent.kind == TangentKind::lowRank)
       fillLowRank(draw, p.tangent.rank, p.rows, p.n, 0, p.rows, v.data());
     else if (p.tangent.kind == TangentKind::gaussian)
@@ -34,9 +35,15 @@ static std::vector<double> gradientOf(const KernelCall& call) {
   const auto at = [&](int i) { return static_cast<const double*>(call.operands[i]); };
   std::vector<double> g(static_cast<size_t>(p.rows * p.n));
   switch (p.gradient) {
-    case GradientKind::given: g.assign(at(3), at(3) + g.size()); break;
-    case GradientKind::directional: directional(p, *call.state, at(4), g); break;
-    case GradientKind::product: product(p, at(5), at(6), g); break;
+    case GradientKind::given:
+      g.assign(at(3), at(3) + g.size());
+      break;
+    case GradientKind::directional:
+      directional(p, *call.state, at(4), g);
+      break;
+    case GradientKind::product:
+      product(p, at(5), at(6), g);
+      break;
   }
   return g;
 }

@@ -69,8 +69,22 @@ export function checkBatch(where: string, batch: unknown, form: BatchForm, name 
     const expected = `${name} to be an object with inputs and targets`;
     throw new PushforwardError('INVALID_ARGUMENT', where, expected, describe(batch));
   }
-  const inputs = checkLeaf(where, `${name}.inputs`, batch.inputs, form.inputShape, form.inputType, form.double ?? false);
-  const targets = checkLeaf(where, `${name}.targets`, batch.targets, form.targetShape, form.targetType, form.double ?? false);
+  const inputs = checkLeaf(
+    where,
+    `${name}.inputs`,
+    batch.inputs,
+    form.inputShape,
+    form.inputType,
+    form.double ?? false,
+  );
+  const targets = checkLeaf(
+    where,
+    `${name}.targets`,
+    batch.targets,
+    form.targetShape,
+    form.targetType,
+    form.double ?? false,
+  );
   const size = inputs.shape[0] as number;
   if (targets.shape[0] !== size) {
     const expected = `${name}.targets to have ${size} examples, as ${name}.inputs has,`;

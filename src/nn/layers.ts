@@ -39,7 +39,8 @@ export function dense(units: number, options?: DenseLayerOptions): Model {
   const cache = new WeakMap<ParameterTable, { w: Value; b: Value | undefined }>();
   return (x) => {
     const size = x.shape.at(-1);
-    if (size === undefined) throw new PushforwardError('SHAPE_MISMATCH', 'nn.dense', 'an input [B, in]', describeShape(x.shape));
+    if (size === undefined)
+      throw new PushforwardError('SHAPE_MISMATCH', 'nn.dense', 'an input [B, in]', describeShape(x.shape));
     const declare = () => ({
       w: parameter('w', [size, units], initializer),
       b: bias ? parameter('b', [units], 'zeros') : undefined,
@@ -78,7 +79,8 @@ export function residual(f: Model): Model {
 /** One layer after the other; parameters of layer i are named `i.…`. */
 export function sequential(...layers: readonly Model[]): Model {
   const list: readonly unknown[] = layers.length === 1 && Array.isArray(layers[0]) ? layers[0] : layers;
-  if (list.length === 0) throw new PushforwardError('INVALID_ARGUMENT', 'nn.sequential', 'at least one layer', describe(list));
+  if (list.length === 0)
+    throw new PushforwardError('INVALID_ARGUMENT', 'nn.sequential', 'at least one layer', describe(list));
   for (const [i, layer] of list.entries()) assertFunction('nn.sequential', `layer ${i}`, layer);
   return (x) => (list as readonly Model[]).reduce((value, layer, i) => withScope(String(i), () => layer(value)), x);
 }

@@ -35,13 +35,23 @@ export function scopePrefix(): string {
  */
 export function parameter(name: string, shape: readonly number[], initializer: Initializer = 'heNormal'): Value {
   if (typeof name !== 'string' || name === '' || name.length > 200 || name.includes('/')) {
-    throw new PushforwardError('INVALID_ARGUMENT', 'parameter', 'a name of 1 to 200 characters without "/"', describe(name));
+    throw new PushforwardError(
+      'INVALID_ARGUMENT',
+      'parameter',
+      'a name of 1 to 200 characters without "/"',
+      describe(name),
+    );
   }
   const sizes = assertShape('parameter', `shape of '${name}'`, shape, 1);
   assertChoice('parameter', `initializer of '${name}'`, initializer, initializers);
   const graph = currentGraph('parameter');
   if (graph.context.parameters === undefined) {
-    throw new PushforwardError('INVALID_ARGUMENT', 'parameter', 'to be called in the model of a Trainer', `'${name}' ${describeShape(sizes)} in another function`);
+    throw new PushforwardError(
+      'INVALID_ARGUMENT',
+      'parameter',
+      'to be called in the model of a Trainer',
+      `'${name}' ${describeShape(sizes)} in another function`,
+    );
   }
   return graph.context.parameters.declare(scopePrefix() + name, sizes, initializer);
 }

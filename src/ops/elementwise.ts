@@ -6,8 +6,14 @@ import type { Operand, Value } from '../trace/value.ts';
 type Unary = (x: Operand) => Value;
 type Binary = (x: Operand, y: Operand) => Value;
 
-const unary = (name: string): Unary => (x) => emit(name, [x]);
-const binary = (name: string): Binary => (x, y) => emit(name, [x, y]);
+const unary =
+  (name: string): Unary =>
+  (x) =>
+    emit(name, [x]);
+const binary =
+  (name: string): Binary =>
+  (x, y) =>
+    emit(name, [x, y]);
 
 /** −x */
 export const neg: Unary = unary('neg');
@@ -66,7 +72,8 @@ export const greater: Binary = binary('greater');
 export const equal: Binary = binary('equal');
 
 /** `condition` ? x : y, elementwise; `condition` is int32, as comparisons give it. */
-export const where: (condition: Operand, x: Operand, y: Operand) => Value = (condition, x, y) => emit('where', [condition, x, y]);
+export const where: (condition: Operand, x: Operand, y: Operand) => Value = (condition, x, y) =>
+  emit('where', [condition, x, y]);
 
 /** x for x > 0, else slope · x. Default slope: 0.01 */
 export function leakyRelu(x: Operand, options?: { slope?: number }): Value {
@@ -94,13 +101,17 @@ export function gelu(x: Operand, options?: { approximate?: 'none' | 'tanh' }): V
 
 /** x kept inside [min, max]; the derivative is 1 inside and at the bounds. Defaults: −∞ and ∞ */
 export function clip(x: Operand, options: { min?: number; max?: number }): Value {
-  const { min = Number.NEGATIVE_INFINITY, max = Number.POSITIVE_INFINITY } = readOptions<{ min?: number; max?: number }>(
-    'clip',
-    options,
-    ['min', 'max'],
-  );
+  const { min = Number.NEGATIVE_INFINITY, max = Number.POSITIVE_INFINITY } = readOptions<{
+    min?: number;
+    max?: number;
+  }>('clip', options, ['min', 'max']);
   if (!(typeof min === 'number' && typeof max === 'number' && min <= max)) {
-    throw new PushforwardError('INVALID_ARGUMENT', 'clip', 'numbers min ≤ max', `${describe(min)} and ${describe(max)}`);
+    throw new PushforwardError(
+      'INVALID_ARGUMENT',
+      'clip',
+      'numbers min ≤ max',
+      `${describe(min)} and ${describe(max)}`,
+    );
   }
   return emit('clip', [x, min, max]);
 }

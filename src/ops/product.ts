@@ -28,7 +28,10 @@ export interface MatmulOptions {
 
 /** a [..., m, k] · b [..., k, n] → [..., m, n]; the axes before the last two broadcast. */
 export function matmul(a: Operand, b: Operand, options?: MatmulOptions): Value {
-  const { transposeA = false, transposeB = false } = readOptions<MatmulOptions>('matmul', options, ['transposeA', 'transposeB']);
+  const { transposeA = false, transposeB = false } = readOptions<MatmulOptions>('matmul', options, [
+    'transposeA',
+    'transposeB',
+  ]);
   assertBoolean('matmul', 'transposeA', transposeA);
   assertBoolean('matmul', 'transposeB', transposeB);
   return emit('matmul', [a, b], { transposeA, transposeB });

@@ -17,11 +17,11 @@ export interface RandomOptions {
  * A tensor drawn anew at every step: uniform in (0, 1), gaussian N(0, 1), or rademacher ±1. The step is that of the call (0 for evaluate).
  */
 export function random(shape: readonly number[], options?: RandomOptions): Value {
-  const { distribution = 'gaussian', stream = 16, parameter = 0 } = readOptions<RandomOptions>('random', options, [
-    'distribution',
-    'stream',
-    'parameter',
-  ]);
+  const {
+    distribution = 'gaussian',
+    stream = 16,
+    parameter = 0,
+  } = readOptions<RandomOptions>('random', options, ['distribution', 'stream', 'parameter']);
   assertChoice('random', 'distribution', distribution, ['uniform', 'gaussian', 'rademacher']);
   assertInteger('random', 'stream', stream, 16, 31);
   assertInteger('random', 'parameter', parameter, 0, 2 ** 32 - 1);

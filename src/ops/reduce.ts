@@ -15,7 +15,8 @@ function axesOf(where: string, axis: unknown): readonly number[] | undefined {
   if (axis === undefined) return undefined;
   const axes = Array.isArray(axis) ? (axis as readonly unknown[]) : [axis];
   for (const item of axes) assertInteger(where, 'axis', item, -8, 7);
-  if (axes.length === 0) throw new PushforwardError('INVALID_ARGUMENT', where, 'at least one axis (leave it out for all)', describe(axis));
+  if (axes.length === 0)
+    throw new PushforwardError('INVALID_ARGUMENT', where, 'at least one axis (leave it out for all)', describe(axis));
   return axes as readonly number[];
 }
 

@@ -4,7 +4,8 @@ import { emit } from '../trace/graph.ts';
 import type { Operand, Value } from '../trace/value.ts';
 
 function integers(where: string, name: string, value: unknown, min: number): readonly number[] {
-  if (!Array.isArray(value)) throw new PushforwardError('INVALID_ARGUMENT', where, `${name} to be an array of integers`, describe(value));
+  if (!Array.isArray(value))
+    throw new PushforwardError('INVALID_ARGUMENT', where, `${name} to be an array of integers`, describe(value));
   for (const item of value) assertInteger(where, name, item, min);
   return value as readonly number[];
 }
@@ -28,7 +29,8 @@ export function broadcast(x: Operand, shape: readonly number[]): Value {
 
 /** The inputs one behind the other along `axis`. Default: 0 */
 export function concat(inputs: readonly Operand[], options?: { axis?: number }): Value {
-  if (!Array.isArray(inputs)) throw new PushforwardError('INVALID_ARGUMENT', 'concat', 'an array of Values', describe(inputs));
+  if (!Array.isArray(inputs))
+    throw new PushforwardError('INVALID_ARGUMENT', 'concat', 'an array of Values', describe(inputs));
   const { axis = 0 } = readOptions<{ axis?: number }>('concat', options, ['axis']);
   assertInteger('concat', 'axis', axis, -8, 7);
   return emit('concat', inputs, { axis });
@@ -40,14 +42,25 @@ export function slice(x: Operand, start: readonly number[], size: readonly numbe
 }
 
 /** `before` and `after` more elements of `value` along each axis. Default value: 0 */
-export function pad(x: Operand, options: { before: readonly number[]; after: readonly number[]; value?: number }): Value {
-  const { before, after, value = 0 } = readOptions<{ before: readonly number[]; after: readonly number[]; value?: number }>('pad', options, [
+export function pad(
+  x: Operand,
+  options: { before: readonly number[]; after: readonly number[]; value?: number },
+): Value {
+  const {
+    before,
+    after,
+    value = 0,
+  } = readOptions<{ before: readonly number[]; after: readonly number[]; value?: number }>('pad', options, [
     'before',
     'after',
     'value',
   ]);
   assertFinite('pad', 'value', value);
-  return emit('pad', [x], { before: integers('pad', 'before', before, 0), after: integers('pad', 'after', after, 0), value });
+  return emit('pad', [x], {
+    before: integers('pad', 'before', before, 0),
+    after: integers('pad', 'after', after, 0),
+    value,
+  });
 }
 
 /** x itself, through which no tangent and no cotangent passes. */

@@ -59,14 +59,17 @@ export function toTarget(where: string, options: RunOptions): Target {
     }
   }
   if (threads !== 0 || options.threads !== undefined) assertInteger(where, 'threads', threads, 1, 4096);
-  if (typeof fuse !== 'boolean') throw new PushforwardError('INVALID_ARGUMENT', where, 'fuse to be true or false', describe(fuse));
+  if (typeof fuse !== 'boolean')
+    throw new PushforwardError('INVALID_ARGUMENT', where, 'fuse to be true or false', describe(fuse));
   assertSignal(where, signal);
   return { device: name, isa: process.env.PUSHFORWARD_ISA ?? '', threads, fuse };
 }
 
 /** A native session; its errors as PushforwardErrors. */
 export function openSession(target: Target): NativeSession {
-  return translate(() => new native.Session(target.device, target.device === 'reference' ? '' : target.isa, target.threads));
+  return translate(
+    () => new native.Session(target.device, target.device === 'reference' ? '' : target.isa, target.threads),
+  );
 }
 
 /** Runs f; a native error leaves as a PushforwardError. */

@@ -51,7 +51,12 @@ export function scalarOutput(where: string, body: Body): Value {
   const scalar = body.structure.kind === 'leaf' && output !== undefined && output.shape.length === 0;
   if (!scalar || output.dtype === 'int32') {
     const received = body.structure.kind === 'leaf' ? describe(output) : `a tree of ${body.outputs.length} Values`;
-    throw new PushforwardError('SHAPE_MISMATCH', where, 'a function that returns one real scalar (use .mean() or .sum())', received);
+    throw new PushforwardError(
+      'SHAPE_MISMATCH',
+      where,
+      'a function that returns one real scalar (use .mean() or .sum())',
+      received,
+    );
   }
   return output;
 }

@@ -83,7 +83,12 @@ export class Graph implements Program {
   }
 
   /** Appends a node; its outputs have the types that the native shape rule gives. */
-  emit(op: string, inputs: readonly (Value | null)[], attributes: Attributes = {}, bodies: readonly Program[] = []): Value[] {
+  emit(
+    op: string,
+    inputs: readonly (Value | null)[],
+    attributes: Attributes = {},
+    bodies: readonly Program[] = [],
+  ): Value[] {
     const local = inputs.map((input) => (input === null ? null : this.#own(op, input)));
     const node = { op, inputs: local.map((input) => (input === null ? -1 : Value.idOf(input))), attributes, bodies };
     return this.#append(node, this.#infer(node, local));
@@ -97,12 +102,18 @@ export class Graph implements Program {
     }
     if (x instanceof Tensor) {
       if (x.dtype === 'float64' && this.context.real !== 'float64') {
-        throw new PushforwardError('DTYPE_MISMATCH', where, "float32 or int32 (float64 needs device: 'reference')", describe(x));
+        throw new PushforwardError(
+          'DTYPE_MISMATCH',
+          where,
+          "float32 or int32 (float64 needs device: 'reference')",
+          describe(x),
+        );
       }
       const dtype = x.dtype === 'int32' ? 'int32' : 'real';
-      return this.#append({ op: 'constant', inputs: [], attributes: { shape: x.shape, dtype, data: x.data.slice() }, bodies: [] }, [
-        { shape: x.shape, dtype: dtype === 'int32' ? 'int32' : this.context.real },
-      ])[0] as Value;
+      return this.#append(
+        { op: 'constant', inputs: [], attributes: { shape: x.shape, dtype, data: x.data.slice() }, bodies: [] },
+        [{ shape: x.shape, dtype: dtype === 'int32' ? 'int32' : this.context.real }],
+      )[0] as Value;
     }
     throw new PushforwardError('INVALID_ARGUMENT', where, 'a Value, a Tensor or a number', describe(x));
   }

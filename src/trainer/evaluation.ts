@@ -82,7 +82,12 @@ export async function evaluateSource(
     const plan = core.evaluationPlan(batch.size, target);
     const request = { ...key, inputs: [batch.inputs.data.slice(), batch.targets.data.slice()] as NativeArray[] };
     const { outputs } = await core.enqueue(where, () => runPlan(where, plan, request, signal));
-    add(sums, outputs[0] as NativeArray, outputs[1] as NativeArray, isLabelled(target) ? batch.targets.data : undefined);
+    add(
+      sums,
+      outputs[0] as NativeArray,
+      outputs[1] as NativeArray,
+      isLabelled(target) ? batch.targets.data : undefined,
+    );
   }
   return finish(sums);
 }

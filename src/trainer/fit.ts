@@ -1,5 +1,5 @@
 // fit: epochs of steps, as many in one native call as take about 20 ms, so that other calls are served in between.
-import { type DataSource, assertSource, readStream } from '../data/batches.ts';
+import { assertSource, type DataSource, readStream } from '../data/batches.ts';
 import { Dataset, shuffledOrder } from '../data/dataset.ts';
 import { assertFunction, assertInteger, assertSignal, describe, PushforwardError, readOptions } from '../errors.ts';
 import type { NativeArray } from '../native.ts';
@@ -48,7 +48,14 @@ interface Fit {
 
 function readFitOptions(where: string, options: unknown): FitOptions {
   const names = ['epochs', 'batchSize', 'lastBatch', 'validation', 'signal', 'onProgress'] as const;
-  const { epochs, batchSize, lastBatch = 'drop', validation, signal, onProgress } = readOptions<FitOptions>(where, options, names);
+  const {
+    epochs,
+    batchSize,
+    lastBatch = 'drop',
+    validation,
+    signal,
+    onProgress,
+  } = readOptions<FitOptions>(where, options, names);
   assertInteger(where, 'epochs', epochs, 1, 2 ** 31 - 1);
   assertInteger(where, 'batchSize', batchSize, 1, 2 ** 31 - 1);
   if (lastBatch !== 'drop' && lastBatch !== 'keep') {
@@ -86,7 +93,10 @@ export async function fitSource(
     if (signal?.aborted) break;
     let event = fit.last as FitEvent;
     if (validation !== undefined) {
-      event = { ...event, validation: await evaluateSource(core, where, validation, Math.max(batchSize, 256), undefined) };
+      event = {
+        ...event,
+        validation: await evaluateSource(core, where, validation, Math.max(batchSize, 256), undefined),
+      };
       onProgress?.(event);
     }
     events.push(event);
@@ -101,7 +111,12 @@ async function fitDataset(fit: Fit, data: Dataset, epoch: number): Promise<void>
   const whole = Math.floor(data.length / batchSize);
   const rest = fit.lastBatch === 'keep' ? data.length % batchSize : 0;
   if (whole + rest === 0) {
-    throw new PushforwardError('INVALID_ARGUMENT', where, `a batchSize of at most the ${data.length} examples`, String(batchSize));
+    throw new PushforwardError(
+      'INVALID_ARGUMENT',
+      where,
+      `a batchSize of at most the ${data.length} examples`,
+      String(batchSize),
+    );
   }
   const order = shuffledOrder(data.length, core.key, epoch);
   const plan = core.trainingPlan(batchSize, form);
@@ -110,7 +125,9 @@ async function fitDataset(fit: Fit, data: Dataset, epoch: number): Promise<void>
     const steps = Math.min(chunk, whole - step);
     const indices = order.slice(step * batchSize, (step + steps) * batchSize);
     const start = performance.now();
-    const results = await core.enqueue(where, () => core.takeSteps(where, plan, { steps, inputs: [null, null], resident, indices }));
+    const results = await core.enqueue(where, () =>
+      core.takeSteps(where, plan, { steps, inputs: [null, null], resident, indices }),
+    );
     const elapsed = performance.now() - start;
     chunk = Math.max(1, Math.min(4096, Math.floor((steps * millisecondsPerCall) / Math.max(elapsed, 0.01))));
     step += steps;
@@ -120,7 +137,9 @@ async function fitDataset(fit: Fit, data: Dataset, epoch: number): Promise<void>
     const indices = order.slice(whole * batchSize);
     const last = core.trainingPlan(rest, form);
     const start = performance.now();
-    const results = await core.enqueue(where, () => core.takeSteps(where, last, { steps: 1, inputs: [null, null], resident, indices }));
+    const results = await core.enqueue(where, () =>
+      core.takeSteps(where, last, { steps: 1, inputs: [null, null], resident, indices }),
+    );
     report(fit, results, rest, start);
   }
 }

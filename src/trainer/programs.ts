@@ -6,7 +6,13 @@ import { type Body, traceBody } from '../trace/body.ts';
 import type { Graph, TraceContext } from '../trace/graph.ts';
 import { Value } from '../trace/value.ts';
 import type { Loss } from './trainer.ts';
-import { type DeclaredParameter, emitTrainingStep, type KnownEstimator, type KnownOptimizer, parameterGraph } from './training_program.ts';
+import {
+  type DeclaredParameter,
+  emitTrainingStep,
+  type KnownEstimator,
+  type KnownOptimizer,
+  parameterGraph,
+} from './training_program.ts';
 
 /** The shape, without the batch axis, and the type of the targets. */
 export interface TargetForm {
@@ -28,7 +34,12 @@ const leaf = { kind: 'leaf' } as const;
 function oneValue(where: string, body: Body): Value {
   const [output] = body.outputs;
   if (body.structure.kind !== 'leaf' || output === undefined) {
-    throw new PushforwardError('INVALID_ARGUMENT', where, 'a function that returns one Value', `a tree of ${body.outputs.length}`);
+    throw new PushforwardError(
+      'INVALID_ARGUMENT',
+      where,
+      'a function that returns one Value',
+      `a tree of ${body.outputs.length}`,
+    );
   }
   return output;
 }
@@ -42,7 +53,14 @@ export function modelProgram(
   const { graph, parameters } = parameterGraph(context);
   return graph.within(() => {
     const x = graph.input([size, ...options.inputShape], options.inputType);
-    const body = traceBody('model', options.model as never, { kind: 'array', items: [leaf] }, [x], graph.context, graph);
+    const body = traceBody(
+      'model',
+      options.model as never,
+      { kind: 'array', items: [leaf] },
+      [x],
+      graph.context,
+      graph,
+    );
     oneValue('model', body);
     const [output] = graph.emit('call', [x, ...body.graph.captured], { transform: 'none' }, [body.graph]) as [Value];
     graph.finish('model', [output]);
@@ -51,16 +69,26 @@ export function modelProgram(
 }
 
 function inputsOf(graph: Graph, options: ModelOptions, size: number, form: TargetForm): [Value, Value] {
-  return [graph.input([size, ...options.inputShape], options.inputType), graph.input([size, ...form.targetShape], form.targetType)];
+  return [
+    graph.input([size, ...options.inputShape], options.inputType),
+    graph.input([size, ...form.targetShape], form.targetType),
+  ];
 }
 
 function perExample(options: ModelOptions, x: Value, t: Value): { output: Value; losses: Value } {
   const output: unknown = options.model(x);
-  if (!(output instanceof Value)) throw new PushforwardError('INVALID_ARGUMENT', 'model', 'a Value to be returned', typeof output);
+  if (!(output instanceof Value))
+    throw new PushforwardError('INVALID_ARGUMENT', 'model', 'a Value to be returned', typeof output);
   const losses: unknown = options.loss(output, t);
-  if (!(losses instanceof Value)) throw new PushforwardError('INVALID_ARGUMENT', 'loss', 'a Value to be returned', typeof losses);
+  if (!(losses instanceof Value))
+    throw new PushforwardError('INVALID_ARGUMENT', 'loss', 'a Value to be returned', typeof losses);
   if (losses.shape.length !== 1 || losses.shape[0] !== x.shape[0]) {
-    throw new PushforwardError('SHAPE_MISMATCH', 'loss', `one loss per example, [${x.shape[0]}]`, describeShape(losses.shape));
+    throw new PushforwardError(
+      'SHAPE_MISMATCH',
+      'loss',
+      `one loss per example, [${x.shape[0]}]`,
+      describeShape(losses.shape),
+    );
   }
   return { output, losses };
 }

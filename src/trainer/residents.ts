@@ -31,7 +31,12 @@ export function residentSet(
   if (found !== undefined) return found;
   const arrays = contiguousArrays(where, dataset);
   if (arrays.inputSize !== sizeOf(inputShape)) {
-    throw new PushforwardError('SHAPE_MISMATCH', where, `examples of shape ${describeShape(inputShape)}`, describeShape(arrays.inputShape));
+    throw new PushforwardError(
+      'SHAPE_MISMATCH',
+      where,
+      `examples of shape ${describeShape(inputShape)}`,
+      describeShape(arrays.inputShape),
+    );
   }
   if (arrays.inputType !== inputType) {
     throw new PushforwardError('DTYPE_MISMATCH', where, `inputs of ${inputType}`, arrays.inputType);

@@ -1,12 +1,39 @@
 // The trainer: one store, its plans for training, evaluation and prediction, and the order in which calls reach them.
-import { assertFunction, assertInteger, assertSeed, assertSignal, describe, PushforwardError, readOptions, type Seed } from '../errors.ts';
-import { assertSource, type BatchForm, type CheckedBatch, checkBatch, checkLeaf, type DataSource } from '../data/batches.ts';
+
+import {
+  assertSource,
+  type BatchForm,
+  type CheckedBatch,
+  checkBatch,
+  checkLeaf,
+  type DataSource,
+} from '../data/batches.ts';
 import type { Batch } from '../data/dataset.ts';
+import {
+  assertFunction,
+  assertInteger,
+  assertSeed,
+  assertSignal,
+  describe,
+  PushforwardError,
+  readOptions,
+  type Seed,
+} from '../errors.ts';
 import { type GradientEstimator, toGradientEstimator } from '../estimators/gradient.ts';
 import type { NativeArray, NativePlan } from '../native.ts';
 import type { Model } from '../nn/index.ts';
 import { type Optimizer, toOptimizer } from '../optimizers.ts';
-import { aborted, type DeviceName, Engine, type RunOptions, runOptionNames, runPlan, type Target, toTarget, translate } from '../plan/engine.ts';
+import {
+  aborted,
+  type DeviceName,
+  Engine,
+  type RunOptions,
+  runOptionNames,
+  runPlan,
+  type Target,
+  toTarget,
+  translate,
+} from '../plan/engine.ts';
 import { ratesFor } from '../schedules.ts';
 import { assertShape, type Leaf, Tensor, toTensor } from '../tensor.ts';
 import { encodeProgram } from '../trace/encode.ts';
@@ -16,7 +43,12 @@ import { traceContext } from '../transforms/execute.ts';
 import { type Evaluation, evaluateSource } from './evaluation.ts';
 import { type FitEvent, type FitOptions, fitSource } from './fit.ts';
 import { evaluationProgram, modelProgram, type TargetForm, trainingProgram } from './programs.ts';
-import { type DeclaredParameter, initialisationProgram, type KnownEstimator, type KnownOptimizer } from './training_program.ts';
+import {
+  type DeclaredParameter,
+  initialisationProgram,
+  type KnownEstimator,
+  type KnownOptimizer,
+} from './training_program.ts';
 
 /** One loss per example, [B]; the batch loss is their mean. `ops.softmaxCrossEntropy` is one. */
 export type Loss = (output: Value, target: Value) => Value;
@@ -49,7 +81,16 @@ export interface StepResult {
   directionalDerivatives?: number[];
 }
 
-const optionNames = [...runOptionNames.filter((name) => name !== 'signal'), 'model', 'inputShape', 'inputType', 'loss', 'gradient', 'optimizer', 'seed'] as const;
+const optionNames = [
+  ...runOptionNames.filter((name) => name !== 'signal'),
+  'model',
+  'inputShape',
+  'inputType',
+  'loss',
+  'gradient',
+  'optimizer',
+  'seed',
+] as const;
 
 /** What the modules of the trainer share. @internal */
 export interface TrainerCore {
@@ -106,7 +147,12 @@ export class Trainer implements Disposable {
     assertFunction(where, 'model', model);
     assertFunction(where, 'loss', loss);
     if (inputType !== 'float32' && inputType !== 'int32') {
-      throw new PushforwardError('INVALID_ARGUMENT', where, "inputType to be 'float32' or 'int32'", describe(inputType));
+      throw new PushforwardError(
+        'INVALID_ARGUMENT',
+        where,
+        "inputType to be 'float32' or 'int32'",
+        describe(inputType),
+      );
     }
     const shape = assertShape(where, 'inputShape', inputShape, 1);
     this.#options = { model: model as Model, loss: loss as unknown as Loss, inputShape: shape, inputType };
@@ -192,7 +238,10 @@ export class Trainer implements Disposable {
   async evaluate(data: DataSource, options?: { batchSize?: number; signal?: AbortSignal }): Promise<Evaluation> {
     const where = 'Trainer.evaluate';
     assertSource(where, 'data', data);
-    const { batchSize = 256, signal } = readOptions<{ batchSize?: number; signal?: AbortSignal }>(where, options, ['batchSize', 'signal']);
+    const { batchSize = 256, signal } = readOptions<{ batchSize?: number; signal?: AbortSignal }>(where, options, [
+      'batchSize',
+      'signal',
+    ]);
     assertInteger(where, 'batchSize', batchSize, 1, 2 ** 31 - 1);
     assertSignal(where, signal);
     return evaluateSource(this.#core(where), where, data, batchSize, signal);
@@ -219,7 +268,13 @@ export class Trainer implements Disposable {
     const core = this.#core('Trainer.parameters');
     return core.enqueue('Trainer.parameters', async () =>
       Object.fromEntries(
-        this.#declared.map(({ name, shape }) => [name, Tensor.of(translate(() => core.engine.session.read(name)), shape)]),
+        this.#declared.map(({ name, shape }) => [
+          name,
+          Tensor.of(
+            translate(() => core.engine.session.read(name)),
+            shape,
+          ),
+        ]),
       ),
     );
   }
@@ -242,7 +297,12 @@ export class Trainer implements Disposable {
       const shape = known.get(name) as readonly number[];
       const found = toTensor(where, `'${name}'`, leaf as Leaf);
       if (found.shape.length !== shape.length || found.shape.some((size, axis) => size !== shape[axis])) {
-        throw new PushforwardError('SHAPE_MISMATCH', where, `'${name}' of shape [${shape.join(', ')}]`, describe(found));
+        throw new PushforwardError(
+          'SHAPE_MISMATCH',
+          where,
+          `'${name}' of shape [${shape.join(', ')}]`,
+          describe(found),
+        );
       }
       if (found.dtype === 'int32' || (found.dtype === 'float64' && this.#target.device !== 'reference')) {
         throw new PushforwardError('DTYPE_MISMATCH', where, `'${name}' of float32`, describe(found));
@@ -282,7 +342,8 @@ export class Trainer implements Disposable {
 
   async #exclusive<T>(where: string, task: (core: TrainerCore) => Promise<T>): Promise<T> {
     const core = this.#core(where);
-    if (this.#busy !== undefined) throw new PushforwardError('BUSY', where, 'no other training call in flight', this.#busy);
+    if (this.#busy !== undefined)
+      throw new PushforwardError('BUSY', where, 'no other training call in flight', this.#busy);
     this.#busy = `a call while ${where.replace('Trainer.', '')} runs`;
     try {
       return await task(core);
@@ -378,7 +439,13 @@ export class Trainer implements Disposable {
       runPlan(
         where,
         plan,
-        { ...rest, keyLow: this.#key[0], keyHigh: this.#key[1], firstStep: first, rates: ratesFor(this.#optimizer.learningRate, first, request.steps) },
+        {
+          ...rest,
+          keyLow: this.#key[0],
+          keyHigh: this.#key[1],
+          firstStep: first,
+          rates: ratesFor(this.#optimizer.learningRate, first, request.steps),
+        },
         undefined,
       ),
     );
@@ -404,7 +471,10 @@ export class Trainer implements Disposable {
 
 /** The form of the targets of a checked batch. */
 function targetForm(batch: CheckedBatch): TargetForm {
-  return { targetShape: batch.targets.shape.slice(1), targetType: batch.targets.dtype === 'int32' ? 'int32' : 'float32' };
+  return {
+    targetShape: batch.targets.shape.slice(1),
+    targetType: batch.targets.dtype === 'int32' ? 'int32' : 'float32',
+  };
 }
 
 function planName(size: number, { targetShape, targetType }: TargetForm): string {

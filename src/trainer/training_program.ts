@@ -1,7 +1,7 @@
 // The programs of training: a loss over parameters, its gradient estimate and the updates, in one plan.
-import type { GradientEstimator } from '../estimators/gradient.ts';
-import type { ForwardGradientSettings } from '../estimators/gradient.ts';
+
 import { PushforwardError } from '../errors.ts';
+import type { ForwardGradientSettings, GradientEstimator } from '../estimators/gradient.ts';
 import type { AdamOptimizer, SgdOptimizer } from '../optimizers.ts';
 import type { Body } from '../trace/body.ts';
 import { Graph, type ParameterTable, type TraceContext } from '../trace/graph.ts';
@@ -104,7 +104,14 @@ export function emitTrainingStep(
   graph.finish('training', guards);
 }
 
-function emitUpdate(graph: Graph, optimizer: KnownOptimizer, name: string, p: Value, gradient: Value, guards: readonly Value[]): void {
+function emitUpdate(
+  graph: Graph,
+  optimizer: KnownOptimizer,
+  name: string,
+  p: Value,
+  gradient: Value,
+  guards: readonly Value[],
+): void {
   const { kind } = optimizer;
   const state = (slot: string): Value => graph.parameter(`state/${slot}/${name}`, p.shape);
   if (kind === 'sgd') {

@@ -50,13 +50,20 @@ export function jvpCall(
 ): [value: unknown, tangent: unknown] {
   const { graph, body, inputs } = traceCall(where, f, primals);
   const padding = inputs.slice(tangents.length).map(() => null);
-  const outputs = graph.emit('call', [...inputs, ...tangents, ...padding], { transform: 'jvp', directions }, [body.graph]);
+  const outputs = graph.emit('call', [...inputs, ...tangents, ...padding], { transform: 'jvp', directions }, [
+    body.graph,
+  ]);
   const half = outputs.length / 2;
   return [unflatten(body.structure, outputs.slice(0, half)), unflatten(body.structure, outputs.slice(half))];
 }
 
 /** [f(x), the cotangents of the leaves of argument `argnum`], f scalar with cotangent 1. */
-export function gradCall(where: string, f: Traceable, args: readonly unknown[], argnum: number): [value: Value, gradient: unknown] {
+export function gradCall(
+  where: string,
+  f: Traceable,
+  args: readonly unknown[],
+  argnum: number,
+): [value: Value, gradient: unknown] {
   const called = traceCall(where, f, args);
   scalarOutput(where, called.body);
   const { graph, body, inputs } = called;
@@ -71,7 +78,12 @@ export function gradCall(where: string, f: Traceable, args: readonly unknown[], 
 export function rangeOf(where: string, called: Called, argnum: number): readonly [start: number, end: number] {
   const range = called.ranges[argnum];
   if (range === undefined) {
-    throw new PushforwardError('INVALID_ARGUMENT', where, `argnums below the ${called.ranges.length} arguments`, String(argnum));
+    throw new PushforwardError(
+      'INVALID_ARGUMENT',
+      where,
+      `argnums below the ${called.ranges.length} arguments`,
+      String(argnum),
+    );
   }
   for (const input of called.inputs.slice(...range)) {
     if (input.dtype === 'int32') {

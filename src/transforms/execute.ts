@@ -1,7 +1,15 @@
 // From a function on Values to a function on data: trace once per (f, shapes, dtypes, options), compile, replay.
 import { describe, PushforwardError } from '../errors.ts';
 import type { NativeArray, NativePlan } from '../native.ts';
-import { type Engine, type RunOptions, runPlan, sharedEngine, type Target, toTarget, translate } from '../plan/engine.ts';
+import {
+  type Engine,
+  type RunOptions,
+  runPlan,
+  sharedEngine,
+  type Target,
+  toTarget,
+  translate,
+} from '../plan/engine.ts';
 import { dtypeOf, type Leaf, Tensor } from '../tensor.ts';
 import { traceBody } from '../trace/body.ts';
 import { encodeProgram } from '../trace/encode.ts';
@@ -21,7 +29,12 @@ export function leafType(where: string, leaf: Leaf, target: Target): LeafType {
   if (typeof leaf === 'number') return { shape: [], dtype: real };
   const [dtype, shape] = leaf instanceof Tensor ? [leaf.dtype, leaf.shape] : [dtypeOf(leaf), [leaf.length]];
   if (dtype === 'float64' && real !== 'float64') {
-    throw new PushforwardError('DTYPE_MISMATCH', where, "float32 or int32 data (float64 needs device: 'reference')", describe(leaf));
+    throw new PushforwardError(
+      'DTYPE_MISMATCH',
+      where,
+      "float32 or int32 data (float64 needs device: 'reference')",
+      describe(leaf),
+    );
   }
   return { shape, dtype: dtype === 'int32' ? 'int32' : real };
 }
@@ -61,7 +74,12 @@ export function traceContext(target: Target, training = false): TraceContext {
   return { real: target.device === 'reference' ? 'float64' : 'float32', training };
 }
 
-function compile({ where, onValues }: Execution, flat: Flat<Leaf>, types: readonly LeafType[], target: Target): CachedPlan {
+function compile(
+  { where, onValues }: Execution,
+  flat: Flat<Leaf>,
+  types: readonly LeafType[],
+  target: Target,
+): CachedPlan {
   const body = traceBody(where, onValues, flat.structure, types, traceContext(target));
   const engine = sharedEngine(target);
   const plan = translate(() => engine.session.compile(encodeProgram(body.graph), target.fuse));
@@ -101,7 +119,12 @@ export async function execute(execution: Execution, args: readonly unknown[]): P
   // The caller may change its arrays as soon as this call has returned.
   const inputs = flat.leaves.map((leaf) => leafData(leaf).slice() as NativeArray);
   const result = await cached.engine.enqueue(() =>
-    runPlan(where, cached.plan, { inputs, keyLow: seed[0], keyHigh: seed[1], firstStep: step, steps: 1 }, options.signal),
+    runPlan(
+      where,
+      cached.plan,
+      { inputs, keyLow: seed[0], keyHigh: seed[1], firstStep: step, steps: 1 },
+      options.signal,
+    ),
   );
   const tensors = result.outputs.map((data, i) => Tensor.of(data, cached.shapes[i] as readonly number[]));
   return unflatten(cached.structure, tensors);

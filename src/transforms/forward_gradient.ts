@@ -1,6 +1,11 @@
 // forwardGrad: the paper's estimate of a gradient as a function of data.
 import { assertFunction, assertInteger, assertSeed, readOptions, type Seed } from '../errors.ts';
-import { type ForwardGradientOptions, forwardGradientOptionNames, type ForwardGradientSettings, readForwardGradient } from '../estimators/gradient.ts';
+import {
+  type ForwardGradientOptions,
+  type ForwardGradientSettings,
+  forwardGradientOptionNames,
+  readForwardGradient,
+} from '../estimators/gradient.ts';
 import { type RunOptions, runOptionNames } from '../plan/engine.ts';
 import type { Tensor } from '../tensor.ts';
 import { type Body, scalarOutput } from '../trace/body.ts';
@@ -48,13 +53,20 @@ export function forwardGrad<A extends Args>(
 ): (...args: { [K in keyof A]: Data<A[K]> }) => Promise<ForwardGradientResult<Result<A[0]>>> {
   assertFunction('forwardGrad', 'f', f);
   type All = GradOptions & ForwardGradientOptions & { seed?: Seed; firstStep?: number };
-  const names: readonly (keyof All & string)[] = [...runOptionNames, ...forwardGradientOptionNames, 'argnums', 'seed', 'firstStep'];
+  const names: readonly (keyof All & string)[] = [
+    ...runOptionNames,
+    ...forwardGradientOptionNames,
+    'argnums',
+    'seed',
+    'firstStep',
+  ];
   const given = readOptions<All>('forwardGrad', options, names);
   const { argnums: argnum = 0, seed = 0, firstStep = 0 } = given;
   assertInteger('forwardGrad', 'argnums', argnum, 0, 255);
   assertInteger('forwardGrad', 'firstStep', firstStep, 0, 2 ** 32 - 1);
   const key = assertSeed('forwardGrad', 'seed', seed);
-  const pick = (from: readonly string[]): object => Object.fromEntries(Object.entries(given).filter(([name]) => from.includes(name)));
+  const pick = (from: readonly string[]): object =>
+    Object.fromEntries(Object.entries(given).filter(([name]) => from.includes(name)));
   const settings = readForwardGradient('forwardGrad', pick(forwardGradientOptionNames));
   const run = pick(runOptionNames) as RunOptions;
 
@@ -63,7 +75,14 @@ export function forwardGrad<A extends Args>(
     scalarOutput('forwardGrad', called.body);
     const [start, end] = rangeOf('forwardGrad', called, argnum);
     const wrt = Array.from({ length: end - start }, (_, i) => start + i);
-    const outputs = emitForwardGradient(called.graph, called.body, called.inputs, wrt, wrt.map((_, i) => i), settings);
+    const outputs = emitForwardGradient(
+      called.graph,
+      called.body,
+      called.inputs,
+      wrt,
+      wrt.map((_, i) => i),
+      settings,
+    );
     const [value, c, ...estimates] = outputs;
     return { value, c, gradient: unflatten(called.structures[argnum] as Structure, estimates) };
   };
@@ -72,8 +91,20 @@ export function forwardGrad<A extends Args>(
   let next = firstStep;
   return async (...args) => {
     const step = next++;
-    const execution = { where: 'forwardGrad', f: f as Traceable, key: planKey, onValues, options: run, seed: key, step };
-    const { value, c, gradient } = (await execute(execution, args)) as { value: Tensor; c: Tensor; gradient: Result<A[0]> };
+    const execution = {
+      where: 'forwardGrad',
+      f: f as Traceable,
+      key: planKey,
+      onValues,
+      options: run,
+      seed: key,
+      step,
+    };
+    const { value, c, gradient } = (await execute(execution, args)) as {
+      value: Tensor;
+      c: Tensor;
+      gradient: Result<A[0]>;
+    };
     return { value, gradient, directionalDerivatives: [...c.data], step };
   };
 }

@@ -7,9 +7,14 @@ import { ratesFor } from '../schedules.ts';
 import { type Leaf, Tensor } from '../tensor.ts';
 import { scalarOutput, traceBody } from '../trace/body.ts';
 import { encodeProgram } from '../trace/encode.ts';
-import { emitTrainingStep, type KnownEstimator, type KnownOptimizer, parameterGraph } from '../trainer/training_program.ts';
-import { type Data, dataLeaf, flatten, leafPaths, type Result, unflatten } from '../tree.ts';
 import type { Value } from '../trace/value.ts';
+import {
+  emitTrainingStep,
+  type KnownEstimator,
+  type KnownOptimizer,
+  parameterGraph,
+} from '../trainer/training_program.ts';
+import { type Data, dataLeaf, flatten, leafPaths, type Result, unflatten } from '../tree.ts';
 import { leafData, leafType, traceContext } from './execute.ts';
 
 /** Options of {@link minimize}. */
@@ -42,11 +47,22 @@ export interface Minimum<P> {
  * @throws PushforwardError NUMERIC, with the step, when the loss or a directional derivative is not finite; ABORTED; and whatever is
  *   wrong with f, start or the options
  */
-export async function minimize<P>(f: (parameters: P) => Value, start: Data<P>, options: MinimizeOptions): Promise<Minimum<Result<P>>> {
+export async function minimize<P>(
+  f: (parameters: P) => Value,
+  start: Data<P>,
+  options: MinimizeOptions,
+): Promise<Minimum<Result<P>>> {
   const where = 'minimize';
   assertFunction(where, 'f', f);
   const names = [...runOptionNames, 'steps', 'gradient', 'optimizer', 'seed', 'recordEvery'] as const;
-  const { steps, gradient, optimizer, seed = 0, recordEvery, ...run } = readOptions<MinimizeOptions>(where, options, names);
+  const {
+    steps,
+    gradient,
+    optimizer,
+    seed = 0,
+    recordEvery,
+    ...run
+  } = readOptions<MinimizeOptions>(where, options, names);
   assertInteger(where, 'steps', steps, 1, 1e9);
   if (recordEvery !== undefined) assertInteger(where, 'recordEvery', recordEvery, 1, 1e9);
   const estimator = toGradientEstimator(where, 'gradient', gradient) as KnownEstimator;
@@ -59,7 +75,8 @@ export async function minimize<P>(f: (parameters: P) => Value, start: Data<P>, o
   const types = flat.leaves.map((leaf) => leafType(where, leaf, target));
   const paths = leafPaths(flat.structure, 'start');
   for (const [i, { dtype }] of types.entries()) {
-    if (dtype === 'int32') throw new PushforwardError('NOT_DIFFERENTIABLE', where, `${paths[i]} to be real`, 'an int32 leaf');
+    if (dtype === 'int32')
+      throw new PushforwardError('NOT_DIFFERENTIABLE', where, `${paths[i]} to be real`, 'an int32 leaf');
   }
   const { graph, parameters } = parameterGraph(traceContext(target, true));
   graph.within(() => {
@@ -76,7 +93,12 @@ export async function minimize<P>(f: (parameters: P) => Value, start: Data<P>, o
     for (const [i, leaf] of flat.leaves.entries()) translate(() => session.write(paths[i] as string, leafData(leaf)));
     const rates = ratesFor(rule.learningRate, 0, steps);
     const record = recordEvery === undefined ? {} : { recordEvery, recordNames: paths };
-    const result = await runPlan(where, plan, { inputs: [], keyLow, keyHigh, firstStep: 0, steps, rates, ...record }, signal);
+    const result = await runPlan(
+      where,
+      plan,
+      { inputs: [], keyLow, keyHigh, firstStep: 0, steps, rates, ...record },
+      signal,
+    );
     if (result.numericStep >= 0) {
       throw new PushforwardError(
         'NUMERIC',
@@ -85,7 +107,8 @@ export async function minimize<P>(f: (parameters: P) => Value, start: Data<P>, o
         `one that is not at step ${result.numericStep}; that step changed nothing`,
       );
     }
-    const tree = (leaf: (name: string, i: number) => Tensor): Result<P> => unflatten(flat.structure, paths.map(leaf)) as Result<P>;
+    const tree = (leaf: (name: string, i: number) => Tensor): Result<P> =>
+      unflatten(flat.structure, paths.map(leaf)) as Result<P>;
     const shapeOf = (i: number): readonly number[] => types[i]?.shape ?? [];
     const records = recordEvery === undefined ? 0 : Math.floor(steps / recordEvery);
     return {

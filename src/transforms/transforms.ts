@@ -1,13 +1,13 @@
 // The transformations: evaluate, grad, valueAndGrad, jvp, vjp, hvp, jacfwd, jacrev. Each is a function on Values; given data, that
 // function is compiled and run.
 import { assertFunction, assertInteger, describe, describeShape, PushforwardError, readOptions } from '../errors.ts';
+import { reshape, transpose } from '../ops/shape.ts';
 import { type RunOptions, runOptionNames } from '../plan/engine.ts';
 import { type Leaf, Tensor, tensor } from '../tensor.ts';
 import { operandLeaf } from '../trace/body.ts';
 import { currentGraph } from '../trace/graph.ts';
 import { type Operand, Value } from '../trace/value.ts';
 import { type Data, dataLeaf, flatten, flattenLike, type LeafKind, type Result } from '../tree.ts';
-import { reshape, transpose } from '../ops/shape.ts';
 import { gradCall, inlineCall, jvpCall, rangeOf, type Traceable, traceCall } from './call.ts';
 import { execute, onValuesNow } from './execute.ts';
 
@@ -36,9 +36,17 @@ function readGradOptions(where: string, options: unknown): { argnum: number; run
   return { argnum: argnums, run: run as RunOptions };
 }
 
-function transformed<A extends Args, R>(where: string, f: Traceable, key: string, options: RunOptions, onValues: Traceable): Transformed<A, R> {
+function transformed<A extends Args, R>(
+  where: string,
+  f: Traceable,
+  key: string,
+  options: RunOptions,
+  onValues: Traceable,
+): Transformed<A, R> {
   return ((...args: never[]) =>
-    onValuesNow(args) ? onValues(...args) : execute({ where, f, key, onValues, options }, args)) as unknown as Transformed<A, R>;
+    onValuesNow(args)
+      ? onValues(...args)
+      : execute({ where, f, key, onValues, options }, args)) as unknown as Transformed<A, R>;
 }
 
 /** f itself, compiled: on data, a promise of its result. f runs once per shapes and dtypes of its arguments. */
@@ -75,14 +83,30 @@ function isOrNull<L>(kind: LeafKind<L>): LeafKind<L | null> {
 }
 
 function asArguments(where: string, name: string, value: unknown): readonly unknown[] {
-  if (!Array.isArray(value)) throw new PushforwardError('INVALID_ARGUMENT', where, `${name} to be an array, one entry per argument`, describe(value));
+  if (!Array.isArray(value))
+    throw new PushforwardError(
+      'INVALID_ARGUMENT',
+      where,
+      `${name} to be an array, one entry per argument`,
+      describe(value),
+    );
   return value;
 }
 
 /** A null where a whole argument or a leaf has no tangent; else one tangent per leaf of the primals. */
-function flattenTangents<L>(where: string, primals: readonly unknown[], tangents: readonly unknown[], kind: LeafKind<L>): (L | null)[] {
+function flattenTangents<L>(
+  where: string,
+  primals: readonly unknown[],
+  tangents: readonly unknown[],
+  kind: LeafKind<L>,
+): (L | null)[] {
   if (tangents.length !== primals.length) {
-    throw new PushforwardError('SHAPE_MISMATCH', where, `${primals.length} tangents, one per argument`, String(tangents.length));
+    throw new PushforwardError(
+      'SHAPE_MISMATCH',
+      where,
+      `${primals.length} tangents, one per argument`,
+      String(tangents.length),
+    );
   }
   return primals.flatMap((primal, i) => {
     const { leaves, structure } = flatten(where, primal, kind, `primals[${i}]`);
@@ -110,7 +134,12 @@ export function jvp<A extends Args, R>(
   tangents: { [K in keyof A]: Data<A[K]> | null },
   options?: RunOptions,
 ): Promise<[value: Result<R>, tangent: Result<R>]>;
-export function jvp(f: Traceable, primals: readonly unknown[], tangents: readonly unknown[], options?: RunOptions): unknown {
+export function jvp(
+  f: Traceable,
+  primals: readonly unknown[],
+  tangents: readonly unknown[],
+  options?: RunOptions,
+): unknown {
   assertFunction('jvp', 'f', f);
   const x = asArguments('jvp', 'primals', primals);
   const xDot = asArguments('jvp', 'tangents', tangents);
@@ -118,7 +147,12 @@ export function jvp(f: Traceable, primals: readonly unknown[], tangents: readonl
   return jvpOnData(f, x, xDot, readRunOptions('jvp', options));
 }
 
-async function jvpOnData(f: Traceable, primals: readonly unknown[], tangents: readonly unknown[], options: RunOptions): Promise<unknown> {
+async function jvpOnData(
+  f: Traceable,
+  primals: readonly unknown[],
+  tangents: readonly unknown[],
+  options: RunOptions,
+): Promise<unknown> {
   const flat = flattenTangents<Leaf>('jvp', primals, tangents, dataLeaf);
   const present = flat.map((tangent) => tangent !== null);
   const given = flat.filter((tangent) => tangent !== null);
@@ -151,14 +185,25 @@ export async function vjp<A extends Args, R>(
   const run = readRunOptions('vjp', options);
   const x = asArguments('vjp', 'primals', primals);
   const kept = copyTree('vjp', x);
-  const value = await execute({ where: 'vjp', f: f as Traceable, key: 'evaluate', onValues: f as Traceable, options: run }, x);
+  const value = await execute(
+    { where: 'vjp', f: f as Traceable, key: 'evaluate', onValues: f as Traceable, options: run },
+    x,
+  );
   const { structure } = flatten('vjp', value, dataLeaf);
   let primalsKept: readonly unknown[] | undefined = kept;
   const pullback = async (cotangent: unknown): Promise<unknown> => {
-    if (primalsKept === undefined) throw new PushforwardError('DISPOSED', 'vjp pullback', 'a live pullback', 'a disposed one');
+    if (primalsKept === undefined)
+      throw new PushforwardError('DISPOSED', 'vjp pullback', 'a live pullback', 'a disposed one');
     const yBar = flattenLike('vjp pullback', structure, 'the value', cotangent, dataLeaf, 'cotangent');
-    const onValues = (args: readonly unknown[], bars: readonly Value[]): unknown => pullbackCall(f as Traceable, args, bars);
-    const execution = { where: 'vjp pullback', f: f as Traceable, key: 'vjp', onValues: onValues as Traceable, options: run };
+    const onValues = (args: readonly unknown[], bars: readonly Value[]): unknown =>
+      pullbackCall(f as Traceable, args, bars);
+    const execution = {
+      where: 'vjp pullback',
+      f: f as Traceable,
+      key: 'vjp',
+      onValues: onValues as Traceable,
+      options: run,
+    };
     return withNulls('vjp', primalsKept, await execute(execution, [primalsKept, yBar]));
   };
   const dispose = (): void => {
@@ -218,10 +263,14 @@ export async function hvp<A extends Args>(
   const xDot = asArguments('hvp', 'tangents', tangents);
   flattenTangents<Leaf>('hvp', x, xDot, dataLeaf);
   const onValues = (args: readonly unknown[], dots: readonly unknown[]): unknown => {
-    const all = (...inner: never[]): unknown => gradCall('hvp', (packed: never) => (f as Traceable)(...(packed as never[])), [inner], 0)[1];
+    const all = (...inner: never[]): unknown =>
+      gradCall('hvp', (packed: never) => (f as Traceable)(...(packed as never[])), [inner], 0)[1];
     return (jvpOnValues(all as Traceable, args, dots) as [unknown, unknown])[1];
   };
-  return (await execute({ where: 'hvp', f: f as Traceable, key: 'hvp', onValues: onValues as Traceable, options: run }, [x, xDot])) as Result<A>;
+  return (await execute(
+    { where: 'hvp', f: f as Traceable, key: 'hvp', onValues: onValues as Traceable, options: run },
+    [x, xDot],
+  )) as Result<A>;
 }
 
 /** The single real leaf that a Jacobian is taken of. */
@@ -231,10 +280,16 @@ function jacobianArgument(where: string, args: readonly unknown[], argnum: numbe
   }
   const arg = args[argnum];
   if (!operandLeaf.isLeaf(arg)) {
-    throw new PushforwardError('INVALID_ARGUMENT', where, `argument ${argnum} to be one tensor, not a tree`, describe(arg));
+    throw new PushforwardError(
+      'INVALID_ARGUMENT',
+      where,
+      `argument ${argnum} to be one tensor, not a tree`,
+      describe(arg),
+    );
   }
   const x = currentGraph(where).operand(where, arg);
-  if (x.dtype === 'int32') throw new PushforwardError('NOT_DIFFERENTIABLE', where, `argument ${argnum} to be real`, describe(x));
+  if (x.dtype === 'int32')
+    throw new PushforwardError('NOT_DIFFERENTIABLE', where, `argument ${argnum} to be real`, describe(x));
   return x;
 }
 
@@ -242,7 +297,12 @@ function jacobianArgument(where: string, args: readonly unknown[], argnum: numbe
 function identity(shape: readonly number[]): Tensor {
   const n = shape.reduce((product, size) => product * size, 1);
   if (n * n > 2 ** 28) {
-    throw new PushforwardError('OUT_OF_MEMORY', 'jacobian', 'at most 16,384 elements to differentiate by', describeShape(shape));
+    throw new PushforwardError(
+      'OUT_OF_MEMORY',
+      'jacobian',
+      'at most 16,384 elements to differentiate by',
+      describeShape(shape),
+    );
   }
   const data = new Float32Array(n * n);
   for (let i = 0; i < n; i++) data[i * n + i] = 1;
@@ -260,7 +320,8 @@ export function jacfwd<A extends Args>(f: (...args: A) => Value, options?: GradO
   const { argnum, run } = readGradOptions('jacfwd', options);
   const onValues = (...args: never[]): unknown => {
     const x = jacobianArgument('jacfwd', args, argnum);
-    const inner = (value: never): unknown => (f as Traceable)(...(args.map((arg, i) => (i === argnum ? value : arg)) as never[]));
+    const inner = (value: never): unknown =>
+      (f as Traceable)(...(args.map((arg, i) => (i === argnum ? value : arg)) as never[]));
     const n = x.shape.reduce((product, size) => product * size, 1);
     const basis = currentGraph('jacfwd').operand('jacfwd', identity(x.shape));
     const columns = oneOutput('jacfwd', jvpCall('jacfwd', inner, [x], [basis], n)[1]);
@@ -276,7 +337,8 @@ export function jacrev<A extends Args>(f: (...args: A) => Value, options?: GradO
   const { argnum, run } = readGradOptions('jacrev', options);
   const onValues = (...args: never[]): unknown => {
     const x = jacobianArgument('jacrev', args, argnum);
-    const inner = (value: never): unknown => (f as Traceable)(...(args.map((arg, i) => (i === argnum ? value : arg)) as never[]));
+    const inner = (value: never): unknown =>
+      (f as Traceable)(...(args.map((arg, i) => (i === argnum ? value : arg)) as never[]));
     const out = oneOutput('jacrev', inlineCall('jacrev', inner, [x])).shape;
     const m = out.reduce((product, size) => product * size, 1);
     // The pullback is linear in ȳ, so its jvp along the identity is the whole of Jᵀ: m rows at once.

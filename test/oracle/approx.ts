@@ -57,10 +57,13 @@ export class Sum {
     return this.#count;
   }
 
-  /** 8ε(1 + log₂ k) Σ|terms| for k terms: the contract of products and reductions. */
+  /**
+   * The contract of products and reductions is 8ε(1 + log₂ k) Σ|terms| for k terms. One ε of it is left for what the terms carry:
+   * the rounding of each product and of the inputs.
+   */
   product(): Approx {
     if (this.#count < 2) return this.few();
-    return { v: this.#v, e: this.#carried + 8 * epsilon * (1 + Math.log2(this.#count)) * this.#terms };
+    return { v: this.#v, e: this.#carried + 7 * epsilon * (1 + Math.log2(this.#count)) * this.#terms };
   }
 
   /** Plain additions: of the two or three terms of a product rule. */

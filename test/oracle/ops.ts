@@ -43,7 +43,8 @@ function at({ shape, data }: Grid, index: readonly number[]): Scalar {
   const offset = index.length - shape.length;
   const strides = stridesOf(shape);
   let place = 0;
-  for (let axis = 0; axis < shape.length; axis++) if (shape[axis] !== 1) place += index[axis + offset]! * strides[axis]!;
+  for (let axis = 0; axis < shape.length; axis++)
+    if (shape[axis] !== 1) place += index[axis + offset]! * strides[axis]!;
   return data[place]!;
 }
 
@@ -66,7 +67,11 @@ const elementwise = (tape: Tape, name: string, inputs: readonly Grid[]): Grid =>
 const scalar = (tape: Tape, value: number): Grid => ({ shape: [], data: [tape.constant(rounded(value))] });
 
 function matmul(tape: Tape, a: Grid, b: Grid, { transposeA, transposeB }: Attributes): Grid {
-  const swap = (grid: Grid): Grid => transpose(grid, [...grid.shape.keys()].map((i, _, all) => (i < all.length - 2 ? i : 2 * all.length - 3 - i)));
+  const swap = (grid: Grid): Grid =>
+    transpose(
+      grid,
+      [...grid.shape.keys()].map((i, _, all) => (i < all.length - 2 ? i : 2 * all.length - 3 - i)),
+    );
   const [left, right] = [transposeA ? swap(a) : a, transposeB ? swap(b) : b];
   const [m, k] = left.shape.slice(-2) as [number, number];
   const n = right.shape.at(-1)!;
@@ -112,19 +117,30 @@ function transpose(x: Grid, permutation: readonly number[] = [...x.shape.keys()]
 /** Groups along axes: f of the elements of each, in the shape without them (or with size 1). */
 function reduce(x: Grid, { axis, keepDims }: Attributes, f: (group: Scalar[]) => Scalar): Grid {
   const rank = x.shape.length;
-  const axes = new Set((axis === undefined ? [...x.shape.keys()] : [axis].flat().map(Number)).map((a) => (a < 0 ? a + rank : a)));
+  const axes = new Set(
+    (axis === undefined ? [...x.shape.keys()] : [axis].flat().map(Number)).map((a) => (a < 0 ? a + rank : a)),
+  );
   const kept = x.shape.map((n, i) => (axes.has(i) ? 1 : n));
   const inside = x.shape.map((n, i) => (axes.has(i) ? n : 1));
   const grid = build(kept, (index) => {
     const group: Scalar[] = [];
-    for (const inner of indices(inside)) group.push(at(x, index.map((i, a) => i + inner[a]!)));
+    for (const inner of indices(inside))
+      group.push(
+        at(
+          x,
+          index.map((i, a) => i + inner[a]!),
+        ),
+      );
     return f(group);
   });
   return keepDims ? grid : { shape: x.shape.filter((_, i) => !axes.has(i)), data: grid.data };
 }
 
 /** x − max x, its exponentials, and their sum: the shift is a constant, whose choice changes nothing. */
-function shifted(tape: Tape, group: readonly Scalar[]): { shift: Scalar; x: Scalar[]; exponentials: Scalar[]; sum: Scalar } {
+function shifted(
+  tape: Tape,
+  group: readonly Scalar[],
+): { shift: Scalar; x: Scalar[]; exponentials: Scalar[]; sum: Scalar } {
   const shift = tape.constant(exact(Math.max(...group.map(({ v }) => v))));
   const x = group.map((each) => tape.row('sub', [each, shift]));
   const exponentials = x.map((each) => tape.row('exp', [each]));
@@ -203,11 +219,20 @@ const special: Readonly<Record<string, OracleOp>> = {
         let place = index[a]!;
         let which = 0;
         while (place >= inputs[which]!.shape[a]!) place -= inputs[which++]!.shape[a]!;
-        return exactly(inputs[which]!, index.map((i, other) => (other === a ? place : i)));
+        return exactly(
+          inputs[which]!,
+          index.map((i, other) => (other === a ? place : i)),
+        );
       },
     );
   },
-  slice: (_, [x], { start, size: box }) => build(box as number[], (index) => exactly(x!, index.map((i, a) => i + (start as number[])[a]!))),
+  slice: (_, [x], { start, size: box }) =>
+    build(box as number[], (index) =>
+      exactly(
+        x!,
+        index.map((i, a) => i + (start as number[])[a]!),
+      ),
+    ),
   pad: (tape, [x], { before, after, value = 0 }) => {
     const fill = tape.constant(rounded(value as number));
     return build(
@@ -236,6 +261,12 @@ export function oracleOp(tape: Tape, name: string, inputs: readonly Grid[], attr
 }
 
 /** A tensor of inputs (or constants) with the given errors. */
-export function gridOf(tape: Tape, shape: readonly number[], data: ArrayLike<number>, as: 'input' | 'constant', round: (v: number) => Approx): Grid {
+export function gridOf(
+  tape: Tape,
+  shape: readonly number[],
+  data: ArrayLike<number>,
+  as: 'input' | 'constant',
+  round: (v: number) => Approx,
+): Grid {
   return { shape, data: Array.from(data, (v) => tape[as](round(v))) };
 }

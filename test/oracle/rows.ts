@@ -1,6 +1,6 @@
 // The elementwise ops a second time, in float64, with their slopes as the formulas of docs (native/ops/elementwise_table.h) and the error that
 // float32 may make in each: the judge of both devices.
-import { type Approx, epsilon, exact, one, Sum, times, ulp, zero } from './approx.ts';
+import { type Approx, epsilon, exact, one, times, ulp, zero } from './approx.ts';
 
 interface Row {
   readonly value: (...x: number[]) => number;
@@ -36,7 +36,8 @@ function erfc(x: number): number {
 }
 
 /** Φ(x) without cancellation in the tail. */
-const normal = (x: number): number => (x < -2.5 * Math.SQRT2 ? erfc(-x / Math.SQRT2) / 2 : (1 + erf(x / Math.SQRT2)) / 2);
+const normal = (x: number): number =>
+  x < -2.5 * Math.SQRT2 ? erfc(-x / Math.SQRT2) / 2 : (1 + erf(x / Math.SQRT2)) / 2;
 const sigma = (x: number): number => (x >= 0 ? 1 / (1 + Math.exp(-x)) : Math.exp(x) / (1 + Math.exp(x)));
 const expm1Scaled = (x: number, alpha: number): number => (x > 0 ? x : alpha * Math.expm1(x));
 const tanhForm = (x: number): number => x * sigma(x * (2 * Math.sqrt(2 / Math.PI)) * (1 + 0.044715 * x * x));
@@ -83,28 +84,85 @@ const from = (slopes: (x: Approx, r: Approx, y: Approx, z: Approx) => readonly A
 
 /** By the names of `ops`; gelu's two forms as the native table has them. */
 export const rows: Readonly<Record<string, Row>> = {
-  add: arithmetic((x, y) => (x as number) + (y as number), () => [one, one]),
-  sub: arithmetic((x, y) => (x as number) - (y as number), () => [one, exact(-1)]),
-  mul: arithmetic((x, y) => (x as number) * (y as number), from((x, _, y) => [y, x])),
-  div: arithmetic((x, y) => (x as number) / (y as number), from((_, r, y) => [apply('reciprocal', y), apply('neg', apply('div', r, y))])),
-  neg: arithmetic((x) => -(x as number), () => [exact(-1)], 0),
-  square: arithmetic((x) => (x as number) ** 2, from((x) => [times(exact(2), x)])),
-  reciprocal: arithmetic((x) => 1 / (x as number), from((_, r) => [apply('neg', square(r))])),
-  sqrt: arithmetic((x) => Math.sqrt(x as number), from((_, r) => [apply('div', half, r)])),
-  rsqrt: arithmetic((x) => 1 / Math.sqrt(x as number), from((_, r) => [times(exact(-0.5), times(r, square(r)))]), 1.5),
-  exp: curve(Math.exp, from((_, r) => [r])),
-  log: curve(Math.log, from((x) => [apply('reciprocal', x)])),
-  pow: curve(Math.pow, from((x, r, y) => [times(y, apply('pow', x, minus(y, one))), times(r, apply('log', x))])),
-  sin: curve(Math.sin, from((x) => [apply('cos', x)])),
-  cos: curve(Math.cos, from((x) => [apply('neg', apply('sin', x))])),
-  tanh: curve(Math.tanh, from((_, r) => [minus(one, square(r))])),
-  sigmoid: curve(sigma, from((_, r) => [times(r, minus(one, r))])),
-  relu: arithmetic((x) => Math.max(x as number, 0), from((x) => [greater(x, zero)]), 0),
+  add: arithmetic(
+    (x, y) => (x as number) + (y as number),
+    () => [one, one],
+  ),
+  sub: arithmetic(
+    (x, y) => (x as number) - (y as number),
+    () => [one, exact(-1)],
+  ),
+  mul: arithmetic(
+    (x, y) => (x as number) * (y as number),
+    from((x, _, y) => [y, x]),
+  ),
+  div: arithmetic(
+    (x, y) => (x as number) / (y as number),
+    from((_, r, y) => [apply('reciprocal', y), apply('neg', apply('div', r, y))]),
+  ),
+  neg: arithmetic(
+    (x) => -(x as number),
+    () => [exact(-1)],
+    0,
+  ),
+  square: arithmetic(
+    (x) => (x as number) ** 2,
+    from((x) => [times(exact(2), x)]),
+  ),
+  reciprocal: arithmetic(
+    (x) => 1 / (x as number),
+    from((_, r) => [apply('neg', square(r))]),
+  ),
+  sqrt: arithmetic(
+    (x) => Math.sqrt(x as number),
+    from((_, r) => [apply('div', half, r)]),
+  ),
+  rsqrt: arithmetic(
+    (x) => 1 / Math.sqrt(x as number),
+    from((_, r) => [times(exact(-0.5), times(r, square(r)))]),
+    1.5,
+  ),
+  exp: curve(
+    Math.exp,
+    from((_, r) => [r]),
+  ),
+  log: curve(
+    Math.log,
+    from((x) => [apply('reciprocal', x)]),
+  ),
+  pow: curve(
+    Math.pow,
+    from((x, r, y) => [times(y, apply('pow', x, minus(y, one))), times(r, apply('log', x))]),
+  ),
+  sin: curve(
+    Math.sin,
+    from((x) => [apply('cos', x)]),
+  ),
+  cos: curve(
+    Math.cos,
+    from((x) => [apply('neg', apply('sin', x))]),
+  ),
+  tanh: curve(
+    Math.tanh,
+    from((_, r) => [minus(one, square(r))]),
+  ),
+  sigmoid: curve(
+    sigma,
+    from((_, r) => [times(r, minus(one, r))]),
+  ),
+  relu: arithmetic(
+    (x) => Math.max(x as number, 0),
+    from((x) => [greater(x, zero)]),
+    0,
+  ),
   leakyRelu: arithmetic(
     (x, y) => (x as number) * ((x as number) > 0 ? 1 : (y as number)),
     from((x, _, y) => [positive(x, one, y), minWithZero(x)]),
   ),
-  elu: curve(expm1Scaled, from((x, _, y) => [positive(x, one, times(y, apply('exp', minWithZero(x)))), apply('elu', minWithZero(x), one)])),
+  elu: curve(
+    expm1Scaled,
+    from((x, _, y) => [positive(x, one, times(y, apply('exp', minWithZero(x)))), apply('elu', minWithZero(x), one)]),
+  ),
   gelu: curve(
     (x) => x * normal(x),
     from((x) => [
@@ -129,9 +187,19 @@ export const rows: Readonly<Record<string, Row>> = {
       return [plus(s, times(r, minus(one, s)))];
     }),
   ),
-  softplus: curve((x) => Math.max(x, 0) + Math.log1p(Math.exp(-Math.abs(x))), from((x) => [apply('sigmoid', x)])),
-  erf: curve(erf, from((x) => [times(exact(2 / Math.sqrt(Math.PI)), apply('exp', apply('neg', square(x))))])),
-  abs: arithmetic((x) => Math.abs(x as number), from((x) => [minus(greater(x, zero), greater(zero, x))]), 0),
+  softplus: curve(
+    (x) => Math.max(x, 0) + Math.log1p(Math.exp(-Math.abs(x))),
+    from((x) => [apply('sigmoid', x)]),
+  ),
+  erf: curve(
+    erf,
+    from((x) => [times(exact(2 / Math.sqrt(Math.PI)), apply('exp', apply('neg', square(x))))]),
+  ),
+  abs: arithmetic(
+    (x) => Math.abs(x as number),
+    from((x) => [minus(greater(x, zero), greater(zero, x))]),
+    0,
+  ),
   maximum: arithmetic(
     (x, y) => Math.max(x as number, y as number),
     from((x, _, y) => [greaterEqual(x, y), greater(y, x)]),
@@ -167,19 +235,34 @@ export function rowOf(name: string): Row {
 
 const comparisons = new Set(['less', 'lessEqual', 'greater', 'greaterEqual', 'equal']);
 
+/** While the slopes of an error's propagation are computed: their own errors are of second order. */
+let bare = false;
+
+function bareSlopes(row: Row, x: readonly Approx[], v: number): readonly Approx[] {
+  bare = true;
+  try {
+    return row.slopes(x, { v, e: 0 });
+  } finally {
+    bare = false;
+  }
+}
+
 /** The row at x: what the operands' errors become, and the row's own. */
 export function evaluate(name: string, x: readonly Approx[]): Approx {
   const row = rowOf(name);
   const v = row.value(...x.map((operand) => operand.v));
+  if (bare) return exact(v);
   if (comparisons.has(name)) {
     const [a, b] = x as X;
     return { v, e: a.e + b.e > 0 && Math.abs(a.v - b.v) <= a.e + b.e ? 1 : 0 };
   }
   let e = row.ulps * ulp(v);
   if (row.transcendental || x.some((operand) => operand.e > 0)) {
-    const slopes = row.slopes(x, { v, e: 0 });
+    const slopes = bareSlopes(row, x, v);
     for (const [i, operand] of x.entries()) {
-      e += (Math.abs((slopes[i] as Approx).v) + slack(slopes[i] as Approx)) * (operand.e + (row.transcendental ? epsilon * Math.abs(operand.v) : 0));
+      e +=
+        (Math.abs((slopes[i] as Approx).v) + slack(slopes[i] as Approx)) *
+        (operand.e + (row.transcendental ? epsilon * Math.abs(operand.v) : 0));
     }
   }
   // An open mask: either branch.
@@ -190,5 +273,3 @@ export function evaluate(name: string, x: readonly Approx[]): Approx {
 
 /** A slope that is open (a kink inside the error) may be one larger. */
 const slack = (slope: Approx): number => (slope.e >= 0.5 ? slope.e : 0);
-
-export { Sum };

@@ -9,7 +9,12 @@ type Rule =
   /** A few parents with a slope each. */
   | { readonly kind: 'local'; readonly parents: readonly Scalar[]; readonly slopes: readonly Approx[] }
   /** Σ left·right (+ rest): a product or, without right, a sum. */
-  | { readonly kind: 'sum'; readonly left: readonly Scalar[]; readonly right?: readonly Scalar[]; readonly rest?: Scalar };
+  | {
+      readonly kind: 'sum';
+      readonly left: readonly Scalar[];
+      readonly right?: readonly Scalar[];
+      readonly rest?: Scalar;
+    };
 
 const leaf: Rule = { kind: 'leaf' };
 
@@ -47,7 +52,11 @@ export class Tape {
   row(name: string, parents: readonly Scalar[]): Scalar {
     const value = evaluate(name, parents);
     const constant = parents.every((parent) => parent.constant);
-    return this.#push(value, constant ? leaf : { kind: 'local', parents, slopes: rowOf(name).slopes(parents, value) }, constant);
+    return this.#push(
+      value,
+      constant ? leaf : { kind: 'local', parents, slopes: rowOf(name).slopes(parents, value) },
+      constant,
+    );
   }
 
   sum(left: readonly Scalar[], right?: readonly Scalar[], rest?: Scalar): Scalar {

@@ -44,7 +44,7 @@ void padPanel(float* panel, int64_t columns, int64_t depth);
  * c [rows, columns] (+)= A B, A packed by packRows, b a panel (bStride tileColumns) or, with tileColumns columns, B as it stands.
  * `next` is what will be read after this panel: line i of it (one cache line per row) is prefetched while block i is multiplied.
  */
-void multiplyPanel(const float* a, int64_t rows, int64_t depth, const float* b, int64_t bStride, int64_t columns, float* c,
-                   int64_t cStride, bool accumulate, Prefetch next, int64_t nextColumns);
+void multiplyPanel(const float* a, int64_t rows, int64_t depth, const float* b, int64_t bStride, int64_t columns,
+                   float* c, int64_t cStride, bool accumulate, Prefetch next, int64_t nextColumns);
 
 }  // namespace pushforward::cpu::PUSHFORWARD_ISA

@@ -74,35 +74,50 @@ PUSHFORWARD_INLINE TileFunction tileOf(int64_t vectors) {
 
 static TileFunction tileOf(int64_t rows, int64_t vectors) {
   switch (rows) {
-    case 1: return tileOf<1>(vectors);
-    case 2: return tileOf<2>(vectors);
-    case 3: return tileOf<3>(vectors);
-    case 4: return tileOf<4>(vectors);
+    case 1:
+      return tileOf<1>(vectors);
+    case 2:
+      return tileOf<2>(vectors);
+    case 3:
+      return tileOf<3>(vectors);
+    case 4:
+      return tileOf<4>(vectors);
 #if PUSHFORWARD_LANES >= 8
-    case 5: return tileOf<5>(vectors);
-    case 6: return tileOf<6>(vectors);
+    case 5:
+      return tileOf<5>(vectors);
+    case 6:
+      return tileOf<6>(vectors);
 #endif
 #if PUSHFORWARD_LANES >= 16
-    case 7: return tileOf<7>(vectors);
-    case 8: return tileOf<8>(vectors);
-    case 9: return tileOf<9>(vectors);
-    case 10: return tileOf<10>(vectors);
-    case 11: return tileOf<11>(vectors);
-    case 12: return tileOf<12>(vectors);
-    case 13: return tileOf<13>(vectors);
-    case 14: return tileOf<14>(vectors);
+    case 7:
+      return tileOf<7>(vectors);
+    case 8:
+      return tileOf<8>(vectors);
+    case 9:
+      return tileOf<9>(vectors);
+    case 10:
+      return tileOf<10>(vectors);
+    case 11:
+      return tileOf<11>(vectors);
+    case 12:
+      return tileOf<12>(vectors);
+    case 13:
+      return tileOf<13>(vectors);
+    case 14:
+      return tileOf<14>(vectors);
 #endif
   }
   return nullptr;
 }
 
-void multiplyPanel(const float* a, int64_t rows, int64_t depth, const float* b, int64_t bStride, int64_t columns, float* c,
-                   int64_t cStride, bool accumulate, Prefetch next, int64_t nextColumns) {
+void multiplyPanel(const float* a, int64_t rows, int64_t depth, const float* b, int64_t bStride, int64_t columns,
+                   float* c, int64_t cStride, bool accumulate, Prefetch next, int64_t nextColumns) {
   const int64_t blocks = blockCount(rows), vectors = ceilDivide(columns, lanes);
   for (int64_t i = 0; i < blocks; ++i) {
     const int64_t row = blockBegin(rows, i), count = blockBegin(rows, i + 1) - row;
     // 16 floats are a cache line. Where there is nothing to fetch, the tile asks again for what it has.
-    const Prefetch line = i * 16 < nextColumns ? Prefetch{next.data + i * 16, next.stride} : Prefetch{a + row * depth, 0};
+    const Prefetch line =
+        i * 16 < nextColumns ? Prefetch{next.data + i * 16, next.stride} : Prefetch{a + row * depth, 0};
     tileOf(count, vectors)(depth, a + row * depth, b, bStride, c + row * cStride, cStride, static_cast<int>(columns),
                            accumulate, line);
   }

@@ -1,0 +1,20 @@
+// All cases, by family.
+import type { OpCase } from './case.ts';
+import { elementwiseCases } from './elementwise.ts';
+import { lossCases } from './loss.ts';
+import { productCases } from './product.ts';
+import { randomCases } from './random.ts';
+import { reduceCases } from './reduce.ts';
+import { shapeCases } from './shape.ts';
+
+export * from './case.ts';
+
+/** Every case of every op. */
+export const opCases: readonly OpCase[] = [
+  ...elementwiseCases,
+  ...productCases,
+  ...reduceCases,
+  ...lossCases,
+  ...shapeCases,
+  ...randomCases,
+];

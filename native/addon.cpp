@@ -273,7 +273,7 @@ class NativePlan : public Napi::ObjectWrap<NativePlan> {
   }
   Napi::Value describe(const Napi::CallbackInfo& info) {
     return guarded(info.Env(),
-                   [&]() -> Napi::Value { return Napi::String::New(info.Env(), checked().plan->describe()); });
+                   [&]() -> Napi::Value { return Napi::String::New(info.Env(), checked().plan->describe(measuredPeaks(checked().session->device()))); });
   }
   Napi::Value workspaceBytes(const Napi::CallbackInfo& info) {
     return guarded(info.Env(), [&]() -> Napi::Value {

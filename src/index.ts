@@ -6,12 +6,14 @@
 export type {
   Batch,
   BatchesOptions,
+  DataReaders,
   DataSource,
   DatasetOptions,
   IdxArray,
   IdxData,
   Mnist,
   MnistOptions,
+  TensorBatch,
 } from './data/index.ts';
 export { Dataset, data } from './data/index.ts';
 export { type Device, devices } from './devices.ts';

@@ -1,4 +1,6 @@
-// The plan as text: a row a step, with its operations, bytes and random words, then the totals.
+// The plan as text: a row a step, with its operations, bytes and random words, and its floor: the longest of
+// operations, bytes and words at the measured peaks; then the totals.
+#include <algorithm>
 #include <cstdio>
 
 #include "core/plan.h"
@@ -23,15 +25,23 @@ std::string placeText(const Place& place) {
   return "";
 }
 
+/** Microseconds. */
+double floorOf(const Cost& cost, const Peaks& peaks) {
+  auto at = [](double amount, double peak) { return peak > 0 ? 1e6 * amount / peak : 0; };
+  return std::max({at(cost.operations, peaks.operations), at(cost.bytes, peaks.bytes), at(cost.words, peaks.words)});
+}
+
 }  // namespace
 
-std::string Plan::describe() const {
+std::string Plan::describe(const Peaks& peaks) const {
   std::string text;
   char line[256];
-  std::snprintf(line, sizeof line, "%-4s %-24s %12s %12s %12s %12s  %s\n", "step", "kernel", "operations", "bytes",
-                "words", "scratch", "operands (w workspace, t tape, in input)");
+  const char* head = "%-4s %-24s %11s %11s %11s %11s %9s  %s\n";
+  const char* row = "%-4zu %-24s %11.4g %11.4g %11.4g %11zu %9.4g  %s\n";
+  std::snprintf(line, sizeof line, head, "step", "kernel", "operations", "bytes", "words", "scratch", "floor/us", "operands");
   text += line;
   Cost total;
+  double floors = 0;
   size_t lastNode = program_.nodes.size();
   for (size_t s = 0; s < steps_.size(); ++s) {
     const Step& step = steps_[s];
@@ -44,17 +54,20 @@ std::string Plan::describe() const {
     total.operations += cost.operations;
     total.bytes += cost.bytes;
     total.words += cost.words;
+    floors += floorOf(cost, peaks);
     std::string operands;
     for (const Place& operand : step.operands) operands += (operands.empty() ? "" : " ") + placeText(operand);
-    std::snprintf(line, sizeof line, "%-4zu %-24s %12.4g %12.4g %12.4g %12zu  %s\n", s, step.kernel->name,
-                  cost.operations, cost.bytes, cost.words, step.scratchBytes, operands.c_str());
+    std::snprintf(line, sizeof line, row, s, step.kernel->name, cost.operations, cost.bytes, cost.words, step.scratchBytes,
+                  floorOf(cost, peaks), operands.c_str());
     text += line;
   }
-  std::snprintf(line, sizeof line, "%-4s %-24s %12.4g %12.4g %12.4g\n", "", "total", total.operations, total.bytes,
-                total.words);
+  std::snprintf(line, sizeof line, "%-4s %-24s %11.4g %11.4g %11.4g %11s %9.4g\n", "", "total", total.operations, total.bytes,
+                total.words, "", floors);
   text += line;
-  std::snprintf(line, sizeof line, "workspace %zu bytes, tape %zu, constants %zu\n", workspaceBytes_, tapeBytes_,
-                constantBytes_);
+  std::snprintf(line, sizeof line,
+                "operands: w workspace, t tape, in input. workspace %zu bytes, tape %zu, constants %zu\n"
+                "peaks a second: %.4g operations, %.4g bytes, %.4g words (0: not measured)\n",
+                workspaceBytes_, tapeBytes_, constantBytes_, peaks.operations, peaks.bytes, peaks.words);
   return text + line;
 }
 

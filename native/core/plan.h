@@ -6,6 +6,7 @@
 
 #include "core/device.h"
 #include "core/op.h"
+#include "core/peaks.h"
 #include "core/program.h"
 #include "core/store.h"
 
@@ -45,8 +46,8 @@ class Plan {
   size_t tapeBytes() const { return tapeBytes_; }
   size_t constantBytes() const { return constantBytes_; }
   bool writesStore() const { return writesStore_; }
-  /** Steps with their places, bytes, operations and random words. */
-  std::string describe() const;
+  /** Steps with their places, bytes, operations, random words, and the least time that each can take at the peaks. */
+  std::string describe(const Peaks& peaks) const;
 
  private:
   struct Layout;

@@ -14,6 +14,7 @@ enum class Rule { sgd, adam, adamW };
 constexpr int64_t pieceFloats = 4096, pieceColumns = 1024, pieceRows = 1024;
 constexpr int64_t factorGroup = 8;  // outer products at once
 constexpr int64_t productColumns = 256;
+constexpr int64_t contiguousAhead = 512;
 
 /** The hyperparameters of one step, computed in float64. */
 struct Coefficients {
@@ -47,14 +48,18 @@ static Coefficients coefficientsOf(const UpdateParameters& p, const RunState& st
   return c;
 }
 
-/** A piece of the parameter and of its state, and the gradient of it times `scale`. */
+/** A piece of the parameter and of its state; `ahead` floats further on is what will be wanted some 200 cycles later. */
 struct Piece {
   float *parameter, *first, *second;
   const float* gradient;
+  int64_t ahead;
 };
 
 template <Rule rule, bool state>
 PUSHFORWARD_INLINE void updateVector(const Coefficients& c, float scale, const Piece& at, int64_t i, int count) {
+  const auto fetch = [&](float* from) {
+    if (lanes == 16 || i % 16 == 0) __builtin_prefetch(from + i + at.ahead, 1);
+  };
   const auto get = [&](const float* from) { return count == lanes ? load(from + i) : loadPartial(from + i, count); };
   const auto put = [&](float* to, Float x) {
     if (count == lanes)
@@ -62,6 +67,9 @@ PUSHFORWARD_INLINE void updateVector(const Coefficients& c, float scale, const P
     else
       storePartial(to + i, x, count);
   };
+  fetch(at.parameter);
+  if (state) fetch(at.first);
+  if (rule != Rule::sgd) fetch(at.second);
   Float p = get(at.parameter), g = get(at.gradient) * scale;
   if (rule == Rule::sgd) {
     g = multiplyAdd(broadcast(c.weightDecay), p, g);
@@ -97,9 +105,9 @@ struct Update {
   const float *gradient, *coefficient, *x, *delta;
   void (*piece)(const Coefficients& c, float scale, Piece at, int64_t count);
 
-  void apply(int64_t offset, const float* from, int64_t count, float scale = 1.0f) const {
+  void apply(int64_t offset, const float* from, int64_t count, float scale, int64_t ahead) const {
     const auto at = [&](float* base) { return base == nullptr ? nullptr : base + offset; };
-    piece(c, scale, {parameter + offset, at(first), at(second), from}, count);
+    piece(c, scale, {parameter + offset, at(first), at(second), from, ahead}, count);
   }
 };
 
@@ -115,7 +123,7 @@ static bool allFinite(const KernelCall& call, const UpdateParameters& p) {
 static void applyGiven(const Update& u) {
   const int64_t count = u.p.rows * u.p.n;
   parallelRanges(u.call, count, 16384, lanes,
-                 [&](int64_t begin, int64_t end, int) { u.apply(begin, u.gradient + begin, end - begin); });
+                 [&](int64_t begin, int64_t end, int) { u.apply(begin, u.gradient + begin, end - begin, 1.0f, contiguousAhead); });
 }
 
 static Draw drawOf(const Update& u, uint32_t stream, int64_t direction) {
@@ -182,9 +190,9 @@ static void applyDirectional(const Update& u) {
                    g);
     }
     if (wide == p.n)
-      u.apply(row * p.n, g, high * wide, scale);
+      u.apply(row * p.n, g, high * wide, scale, contiguousAhead);
     else
-      for (int64_t i = 0; i < high; ++i) u.apply((row + i) * p.n + column, g + i * wide, wide, scale);
+      for (int64_t i = 0; i < high; ++i) u.apply((row + i) * p.n + column, g + i * wide, wide, scale, contiguousAhead);
   });
 }
 
@@ -220,7 +228,7 @@ static void applyProduct(const Update& u) {
                       {from + tileColumns, p.n}, maximum(0, minimum(tileColumns, columns - j - width)));
       }
     }
-    for (int64_t i = 0; i < rows; ++i) u.apply((row + i) * p.n + column, g + i * productColumns, columns);
+    for (int64_t i = 0; i < rows; ++i) u.apply((row + i) * p.n + column, g + i * productColumns, columns, 1.0f, 4 * p.n);
   });
 }
 

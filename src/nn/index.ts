@@ -4,5 +4,8 @@ import * as layers from './layers.ts';
 export type { DenseLayerOptions, Model } from './layers.ts';
 export { type Initializer, parameter } from './parameter.ts';
 
-/** Layers and the ways to put them together. */
+/**
+ * Layers and the ways to put them together.
+ * @namespace
+ */
 export const nn: typeof layers = Object.freeze({ ...layers });

@@ -15,63 +15,63 @@ const binary =
   (x, y) =>
     emit(name, [x, y]);
 
-/** −x */
+/** −x @function */
 export const neg: Unary = unary('neg');
-/** eˣ */
+/** eˣ @function */
 export const exp: Unary = unary('exp');
-/** ln x */
+/** ln x @function */
 export const log: Unary = unary('log');
-/** √x */
+/** √x @function */
 export const sqrt: Unary = unary('sqrt');
-/** 1/√x */
+/** 1/√x @function */
 export const rsqrt: Unary = unary('rsqrt');
-/** 1/x */
+/** 1/x @function */
 export const reciprocal: Unary = unary('reciprocal');
-/** x² */
+/** x² @function */
 export const square: Unary = unary('square');
-/** sin x, x in radians */
+/** sin x, x in radians @function */
 export const sin: Unary = unary('sin');
-/** cos x, x in radians */
+/** cos x, x in radians @function */
 export const cos: Unary = unary('cos');
-/** tanh x */
+/** tanh x @function */
 export const tanh: Unary = unary('tanh');
-/** 1 / (1 + e⁻ˣ) */
+/** 1 / (1 + e⁻ˣ) @function */
 export const sigmoid: Unary = unary('sigmoid');
-/** max(x, 0); relu'(0) = 0 */
+/** max(x, 0); relu'(0) = 0 @function */
 export const relu: Unary = unary('relu');
-/** x · sigmoid(x) */
+/** x · sigmoid(x) @function */
 export const silu: Unary = unary('silu');
-/** ln(1 + eˣ) */
+/** ln(1 + eˣ) @function */
 export const softplus: Unary = unary('softplus');
-/** 2/√π ∫₀ˣ e^(−t²) dt */
+/** 2/√π ∫₀ˣ e^(−t²) dt @function */
 export const erf: Unary = unary('erf');
-/** |x|; abs'(0) = 0 */
+/** |x|; abs'(0) = 0 @function */
 export const abs: Unary = unary('abs');
 
-/** x + y */
+/** x + y @function */
 export const add: Binary = binary('add');
-/** x − y */
+/** x − y @function */
 export const sub: Binary = binary('sub');
-/** x · y */
+/** x · y @function */
 export const mul: Binary = binary('mul');
-/** x / y */
+/** x / y @function */
 export const div: Binary = binary('div');
-/** xʸ; the derivative with respect to y needs x > 0 */
+/** xʸ; the derivative with respect to y needs x > 0 @function */
 export const pow: Binary = binary('pow');
-/** The larger; on a tie the derivative goes to x. NaN if either is. */
+/** The larger; on a tie the derivative goes to x. NaN if either is. @function */
 export const maximum: Binary = binary('maximum');
-/** The smaller; on a tie the derivative goes to x. NaN if either is. */
+/** The smaller; on a tie the derivative goes to x. NaN if either is. @function */
 export const minimum: Binary = binary('minimum');
-/** x < y as int32 0 or 1 */
+/** x < y as int32 0 or 1 @function */
 export const less: Binary = binary('less');
-/** x ≤ y as int32 0 or 1 */
+/** x ≤ y as int32 0 or 1 @function */
 export const lessEqual: Binary = binary('lessEqual');
-/** x > y as int32 0 or 1 */
+/** x > y as int32 0 or 1 @function */
 export const greater: Binary = binary('greater');
-/** x = y as int32 0 or 1 */
+/** x = y as int32 0 or 1 @function */
 export const equal: Binary = binary('equal');
 
-/** `condition` ? x : y, elementwise; `condition` is int32, as comparisons give it. */
+/** `condition` ? x : y, elementwise; `condition` is int32, as comparisons give it. @function */
 export const where: (condition: Operand, x: Operand, y: Operand) => Value = (condition, x, y) =>
   emit('where', [condition, x, y]);
 

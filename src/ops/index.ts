@@ -11,15 +11,24 @@ export type { Activation, DenseOptions, MatmulOptions } from './product.ts';
 export type { RandomOptions } from './random.ts';
 export type { ReduceOptions } from './reduce.ts';
 
-/** The type of {@link ops}. */
+/**
+ * The type of {@link ops}.
+ * @hidden
+ */
 export type Ops = typeof elementwise & typeof product & typeof reduce & typeof loss & typeof shape & typeof random;
 
-/** Every op, for use inside traced functions. Inputs are Values, Tensors or numbers. */
+/**
+ * Every op, for use inside traced functions. Inputs are Values, Tensors or numbers.
+ * @namespace
+ */
 export const ops: Ops = Object.freeze({ ...elementwise, ...product, ...reduce, ...loss, ...shape, ...random });
 
 const notMethods = ['concat', 'random'] as const;
 
-/** The ops that take an Operand first, as methods. */
+/**
+ * The ops that take an Operand first, as methods.
+ * @hidden
+ */
 export type ValueMethods = {
   [K in Exclude<keyof Ops, (typeof notMethods)[number]>]: Ops[K] extends (x: never, ...rest: infer R) => unknown
     ? (...rest: R) => Value

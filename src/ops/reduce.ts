@@ -30,13 +30,13 @@ const reduction =
 
 type Reduction = (x: Operand, options?: ReduceOptions) => Value;
 
-/** Σ x */
+/** Σ x @function */
 export const sum: Reduction = reduction('sum');
-/** (1/n) Σ x */
+/** (1/n) Σ x @function */
 export const mean: Reduction = reduction('mean');
-/** The largest; on a tie the derivative goes to the first. */
+/** The largest; on a tie the derivative goes to the first. @function */
 export const max: Reduction = reduction('max');
-/** ln Σ eˣ, without overflow */
+/** ln Σ eˣ, without overflow @function */
 export const logSumExp: Reduction = reduction('logSumExp');
 
 const along =
@@ -47,7 +47,7 @@ const along =
     return emit(name, [x], { axis });
   };
 
-/** eˣ / Σ eˣ along `axis`, by default the last */
+/** eˣ / Σ eˣ along `axis`, by default the last @function */
 export const softmax: (x: Operand, options?: { axis?: number }) => Value = along('softmax');
-/** x − ln Σ eˣ along `axis`, by default the last */
+/** x − ln Σ eˣ along `axis`, by default the last @function */
 export const logSoftmax: (x: Operand, options?: { axis?: number }) => Value = along('logSoftmax');

@@ -9,8 +9,9 @@ import type { Graph } from './graph.ts';
 export type Operand = Value | Tensor | number;
 
 // The methods are those of `ops` whose first input is an Operand; src/ops/index.ts puts them on the prototype.
-/** Symbolic; lives only while its function is traced. It has every op as a method: `x.mul(y).sum()`. */
+/** The ops, as methods. */
 export interface Value extends ValueMethods {}
+/** Symbolic; lives only while its function is traced. It has every op as a method: `x.mul(y).sum()`. */
 // biome-ignore lint/suspicious/noUnsafeDeclarationMerging: the loop in src/ops/index.ts provides exactly these methods
 export class Value {
   /** Sizes of the axes, outermost first; `[]` is a scalar. */

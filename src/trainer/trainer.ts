@@ -196,7 +196,17 @@ export class Trainer implements Disposable {
    * Trains for whole epochs. A Dataset is made resident, shuffled anew each epoch by the seed, and gathered natively; a stream is
    * taken batch by batch. After an abort it resolves with `aborted: true` and the parameters of the last whole step.
    */
-  async fit(data: DataSource, options: FitOptions): Promise<{ steps: number; epochs: FitEvent[]; aborted: boolean }> {
+  async fit(
+    data: DataSource,
+    options: FitOptions,
+  ): Promise<{
+    /** Steps taken by this call. */
+    steps: number;
+    /** The last event of each finished epoch. */
+    epochs: FitEvent[];
+    /** Whether the signal ended it. */
+    aborted: boolean;
+  }> {
     assertSource('Trainer.fit', 'data', data);
     return this.#exclusive('Trainer.fit', (core) => fitSource(core, 'Trainer.fit', data, options));
   }

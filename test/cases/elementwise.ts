@@ -25,9 +25,9 @@ const unary: readonly [
 ][] = [
   ['neg', between(-3, 3)],
   ['exp', between(-5, 5)],
-  ['log', between(0.05, 8)],
-  ['sqrt', between(0.05, 8)],
-  ['rsqrt', between(0.05, 8)],
+  ['log', between(0.3, 8)],
+  ['sqrt', between(0.3, 8)],
+  ['rsqrt', between(0.3, 8)],
   ['reciprocal', between(0.2, 4)],
   ['square', between(-3, 3)],
   ['sin', between(-12, 12)],

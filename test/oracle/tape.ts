@@ -20,14 +20,20 @@ const leaf: Rule = { kind: 'leaf' };
 
 /** A scalar on a tape. */
 export class Scalar implements Approx {
-  constructor(
-    readonly v: number,
-    readonly e: number,
-    readonly id: number,
-    readonly rule: Rule,
-    /** Carries no tangent: a constant, an integer, a stopped gradient. */
-    readonly constant: boolean,
-  ) {}
+  readonly v: number;
+  readonly e: number;
+  readonly id: number;
+  readonly rule: Rule;
+  /** Carries no tangent: a constant, an integer, a stopped gradient. */
+  readonly constant: boolean;
+
+  constructor({ v, e }: Approx, id: number, rule: Rule, constant: boolean) {
+    this.v = v;
+    this.e = e;
+    this.id = id;
+    this.rule = rule;
+    this.constant = constant;
+  }
 }
 
 /** Scalars in order of definition. */
@@ -35,7 +41,7 @@ export class Tape {
   readonly #scalars: Scalar[] = [];
 
   #push(value: Approx, rule: Rule, constant: boolean): Scalar {
-    const scalar = new Scalar(value.v, value.e, this.#scalars.length, rule, constant);
+    const scalar = new Scalar(value, this.#scalars.length, rule, constant);
     this.#scalars.push(scalar);
     return scalar;
   }

@@ -35,7 +35,7 @@ static void multiplyTile(int64_t depth, const float* a, const float* b, int64_t 
 #pragma GCC unroll 4
       for (int v = 0; v < vectors; ++v) sum[i][v] = multiplyAdd(left, right[v], sum[i][v]);
     }
-    __builtin_prefetch(next.data);
+    __builtin_prefetch(next.data, 0, 2);
     next.data += next.stride;
     a += rows;
     b += bStride;

@@ -93,6 +93,8 @@ interface Run {
   readonly firstLoss: number;
   readonly lastLoss: number;
   readonly test: Evaluation;
+  /** Of the training alone: before the evaluation. */
+  readonly bytes: ReturnType<Trainer['memory']>;
   readonly millisecondsPerStep: number;
 }
 
@@ -145,9 +147,11 @@ async function train(
   bar.stop();
   const mean = (part: readonly number[]): number => part.reduce((sum, loss) => sum + loss, 0) / part.length;
   const tenth = Math.max(1, Math.floor(losses.length / 25));
+  const bytes = trainer.memory();
   return {
     name,
     rate,
+    bytes,
     trainer,
     firstLoss: mean(losses.slice(0, tenth)),
     lastLoss: mean(losses.slice(-tenth)),
@@ -164,7 +168,7 @@ function row(cells: readonly (string | number)[], widths: readonly number[]): st
 
 function printTable(runs: readonly Run[], ratios: readonly Ratio[]): void {
   const widths = [26, 9, 11, 10, 9, 9, 8];
-  console.log(`\n${row(['', 'rate', 'first loss', 'last loss', 'accuracy', 'ms/step', 'ratio'], widths)}`);
+  console.log(`\n${row(['', 'rate', 'first loss', 'train loss', 'test acc.', 'ms/step', 'ratio'], widths)}`);
   for (const run of runs) {
     const timing = ratios.find(({ name }) => run.name.startsWith(name));
     const accuracy = `${(100 * (run.test.metrics.accuracy ?? 0)).toFixed(2)} %`;
@@ -187,7 +191,7 @@ function printTable(runs: readonly Run[], ratios: readonly Ratio[]): void {
   }
   console.log('\nbytes                           parameters        state         tape    workspace         data');
   for (const run of runs) {
-    const bytes = run.trainer.memory();
+    const { bytes } = run;
     const cells = [bytes.parameters, bytes.state, bytes.tape, bytes.workspace, bytes.data].map((n) =>
       n.toLocaleString('en'),
     );

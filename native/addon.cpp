@@ -169,11 +169,12 @@ class RunWorker : public Napi::AsyncWorker {
 class NativePlan : public Napi::ObjectWrap<NativePlan> {
  public:
   static Napi::Function define(Napi::Env env) {
-    return DefineClass(env, "Plan",
-                       {InstanceMethod<&NativePlan::run>("run"), InstanceMethod<&NativePlan::cancel>("cancel"),
-                        InstanceMethod<&NativePlan::describe>("describe"),
-                        InstanceAccessor<&NativePlan::workspaceBytes>("workspaceBytes"),
-                        InstanceAccessor<&NativePlan::tapeBytes>("tapeBytes")});
+    return DefineClass(
+        env, "Plan",
+        {InstanceMethod<&NativePlan::run>("run"), InstanceMethod<&NativePlan::cancel>("cancel"),
+         InstanceMethod<&NativePlan::describe>("describe"), InstanceMethod<&NativePlan::dispose>("dispose"),
+         InstanceAccessor<&NativePlan::workspaceBytes>("workspaceBytes"),
+         InstanceAccessor<&NativePlan::tapeBytes>("tapeBytes")});
   }
   explicit NativePlan(const Napi::CallbackInfo& info) : Napi::ObjectWrap<NativePlan>(info) {}
   std::shared_ptr<Compiled> compiled;
@@ -271,9 +272,11 @@ class NativePlan : public Napi::ObjectWrap<NativePlan> {
   void cancel(const Napi::CallbackInfo&) {
     if (compiled) compiled->cancelled = true;
   }
+  void dispose(const Napi::CallbackInfo&) { compiled.reset(); }
   Napi::Value describe(const Napi::CallbackInfo& info) {
-    return guarded(info.Env(),
-                   [&]() -> Napi::Value { return Napi::String::New(info.Env(), checked().plan->describe(measuredPeaks(checked().session->device()))); });
+    return guarded(info.Env(), [&]() -> Napi::Value {
+      return Napi::String::New(info.Env(), checked().plan->describe(measuredPeaks(checked().session->device())));
+    });
   }
   Napi::Value workspaceBytes(const Napi::CallbackInfo& info) {
     return guarded(info.Env(), [&]() -> Napi::Value {

@@ -38,6 +38,8 @@ export interface NativePlan {
   /** Ends the run in flight after the step in flight. */
   cancel(): void;
   describe(): string;
+  /** Frees it; a run in flight ends first. */
+  dispose(): void;
   readonly workspaceBytes: number;
   readonly tapeBytes: number;
 }

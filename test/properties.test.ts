@@ -2,7 +2,17 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { evaluate, grad, jacfwd, jacrev, jvp, ops, type Tensor, tensor, Value, vjp } from '../src/index.ts';
-import { callOp, draw, drawDirection, drawIntegers, generator, nameOf, type OpCase, onDevice, opCases } from './cases/index.ts';
+import {
+  callOp,
+  draw,
+  drawDirection,
+  drawIntegers,
+  generator,
+  nameOf,
+  type OpCase,
+  onDevice,
+  opCases,
+} from './cases/index.ts';
 import { sameInDouble, truthOf } from './tolerance.ts';
 
 const reference = { device: 'reference' } as const;
@@ -22,7 +32,8 @@ interface Sample {
 function sampleOf(opCase: OpCase, seed: number): Sample {
   const random = generator(seed);
   const labels = opCase.integers.map((integers) => tensor(drawIntegers(integers, random), [...integers.shape]));
-  const direction = (): Tensor[] => opCase.inputs.map(({ shape }) => onDevice(drawDirection(shape, random), shape, 'reference'));
+  const direction = (): Tensor[] =>
+    opCase.inputs.map(({ shape }) => onDevice(drawDirection(shape, random), shape, 'reference'));
   return {
     name: nameOf(opCase),
     opCase,
@@ -52,11 +63,19 @@ const dot = (a: readonly Tensor[], b: readonly Tensor[]): { sum: number; terms: 
 
 /** a + step·b */
 const moved = (a: readonly Tensor[], step: number, b: readonly Tensor[]): Tensor[] =>
-  a.map((each, i) => tensor(Float64Array.from(each.data as Float64Array, (value, j) => value + step * b[i]!.data[j]!), [...each.shape]));
+  a.map((each, i) =>
+    tensor(
+      Float64Array.from(each.data as Float64Array, (value, j) => value + step * b[i]!.data[j]!),
+      [...each.shape],
+    ),
+  );
 
 function near(what: string, actual: number, expected: number, scale: number, relative: number): void {
   const error = Math.abs(actual - expected);
-  assert.ok(error <= relative * Math.max(scale, 1e-3), `${what}: ${actual} and ${expected} differ by ${error} at scale ${scale}`);
+  assert.ok(
+    error <= relative * Math.max(scale, 1e-3),
+    `${what}: ${actual} and ${expected} differ by ${error} at scale ${scale}`,
+  );
 }
 
 /** Element by element, relative to the largest. */
@@ -70,12 +89,19 @@ function alike(what: string, actual: readonly Tensor[], expected: readonly Tenso
 }
 
 /** The derivative along v by differences of fourth order, h = 2⁻¹¹: truncation and rounding both near 1e-12. */
-async function differences(f: (...x: Tensor[]) => Promise<Tensor[]>, x: readonly Tensor[], v: readonly Tensor[]): Promise<Tensor[]> {
+async function differences(
+  f: (...x: Tensor[]) => Promise<Tensor[]>,
+  x: readonly Tensor[],
+  v: readonly Tensor[],
+): Promise<Tensor[]> {
   const h = 2 ** -11;
   const [a, b, c, d] = await Promise.all([-2, -1, 1, 2].map((k) => f(...moved(x, k * h, v))));
   return a!.map((each, i) =>
     tensor(
-      Float64Array.from(each.data as Float64Array, (value, j) => (value - 8 * b![i]!.data[j]! + 8 * c![i]!.data[j]! - d![i]!.data[j]!) / (12 * h)),
+      Float64Array.from(
+        each.data as Float64Array,
+        (value, j) => (value - 8 * b![i]!.data[j]! + 8 * c![i]!.data[j]! - d![i]!.data[j]!) / (12 * h),
+      ),
       [...each.shape],
     ),
   );
@@ -87,7 +113,8 @@ async function each(list: readonly Sample[], check: (sample: Sample) => Promise<
     try {
       await check(sample);
     } catch (error) {
-      if (error instanceof Error && !error.message.startsWith(sample.name)) error.message = `${sample.name}: ${error.message}`;
+      if (error instanceof Error && !error.message.startsWith(sample.name))
+        error.message = `${sample.name}: ${error.message}`;
       throw error;
     }
   }
@@ -166,11 +193,19 @@ test('jvp of grad is the limit of differences of grad, and grad of jvp and jvp o
     // As functions of one argument, a list: grad then gives all cotangents at once.
     const packed = (list: Value[]): Value => scalar(...list);
     const gradient = (list: Value[]): Value[] => grad(packed)(list);
-    const [g, gDot] = (await jvp(gradient, [x as Tensor[]], [v as Tensor[]], reference)) as unknown as [Tensor[], Tensor[]];
+    const [g, gDot] = (await jvp(gradient, [x as Tensor[]], [v as Tensor[]], reference)) as unknown as [
+      Tensor[],
+      Tensor[],
+    ];
     const direct = (await grad(packed, reference)(x as Tensor[])) as unknown as Tensor[];
     alike('gradient inside jvp', g, direct, 1e-14);
-    if (opCase.op === 'stopGradient') return assert.ok(gDot.every(({ data }) => data.every((value: number) => value === 0)));
-    const expected = await differences(async (...at) => (await grad(packed, reference)(at)) as unknown as Tensor[], x, v);
+    if (opCase.op === 'stopGradient')
+      return assert.ok(gDot.every(({ data }) => data.every((value: number) => value === 0)));
+    const expected = await differences(
+      async (...at) => (await grad(packed, reference)(at)) as unknown as Tensor[],
+      x,
+      v,
+    );
     alike('jvp of grad', gDot, expected, 1e-8);
 
     // ∇ₓ⟨w, J(x) v⟩ = ∇²(w·f) v
@@ -203,14 +238,16 @@ test('jacfwd, jacrev and loops of jvp and vjp give one Jacobian', () =>
         basis[column] = 1;
         const dots = x.map((_, other) => (other === i ? tensor(basis, [...input.shape]) : null)) as Tensor[];
         const [, yDot] = await jvp(f, x as Tensor[], dots, reference);
-        for (let row = 0; row < m; row++) near(`column ${column}[${row}]`, forward.data[row * n + column]!, yDot.data[row]!, 1, 1e-13);
+        for (let row = 0; row < m; row++)
+          near(`column ${column}[${row}]`, forward.data[row * n + column]!, yDot.data[row]!, 1, 1e-13);
       }
       const [, pullback] = await vjp(f, x as Tensor[], reference);
       for (const row of new Set([0, m - 1])) {
         const basis = new Float64Array(m);
         basis[row] = 1;
         const bar = ((await pullback(tensor(basis, [...y.shape]))) as unknown as Tensor[])[i]!;
-        for (let column = 0; column < n; column++) near(`row ${row}[${column}]`, backward.data[row * n + column]!, bar.data[column]!, 1, 1e-13);
+        for (let column = 0; column < n; column++)
+          near(`row ${row}[${column}]`, backward.data[row * n + column]!, bar.data[column]!, 1, 1e-13);
       }
     }
   }));
@@ -219,7 +256,10 @@ test('random has no tangent: what is added to it keeps its own', async () => {
   for (const { opCase, f } of samples.filter(({ opCase }) => opCase.kind === 'random')) {
     const shifted = (x: Value): Value => ops.add(f(), x);
     const [y, yDot] = await jvp(shifted, [tensor(Float64Array.of(0))], [tensor(Float64Array.of(2))], reference);
-    assert.ok(yDot.data.every((value: number) => value === 2), nameOf(opCase));
+    assert.ok(
+      yDot.data.every((value: number) => value === 2),
+      nameOf(opCase),
+    );
     assert.ok(y.data.every(Number.isFinite));
     const again = (await evaluate(f, reference)()) as unknown as Tensor;
     assert.equal(again.data, y.data);

@@ -38,7 +38,8 @@ std::string Plan::describe(const Peaks& peaks) const {
   char line[256];
   const char* head = "%-4s %-24s %11s %11s %11s %11s %9s  %s\n";
   const char* row = "%-4zu %-24s %11.4g %11.4g %11.4g %11zu %9.4g  %s\n";
-  std::snprintf(line, sizeof line, head, "step", "kernel", "operations", "bytes", "words", "scratch", "floor/us", "operands");
+  std::snprintf(line, sizeof line, head, "step", "kernel", "operations", "bytes", "words", "scratch", "floor/us",
+                "operands");
   text += line;
   Cost total;
   double floors = 0;
@@ -57,12 +58,12 @@ std::string Plan::describe(const Peaks& peaks) const {
     floors += floorOf(cost, peaks);
     std::string operands;
     for (const Place& operand : step.operands) operands += (operands.empty() ? "" : " ") + placeText(operand);
-    std::snprintf(line, sizeof line, row, s, step.kernel->name, cost.operations, cost.bytes, cost.words, step.scratchBytes,
-                  floorOf(cost, peaks), operands.c_str());
+    std::snprintf(line, sizeof line, row, s, step.kernel->name, cost.operations, cost.bytes, cost.words,
+                  step.scratchBytes, floorOf(cost, peaks), operands.c_str());
     text += line;
   }
-  std::snprintf(line, sizeof line, "%-4s %-24s %11.4g %11.4g %11.4g %11s %9.4g\n", "", "total", total.operations, total.bytes,
-                total.words, "", floors);
+  std::snprintf(line, sizeof line, "%-4s %-24s %11.4g %11.4g %11.4g %11s %9.4g\n", "", "total", total.operations,
+                total.bytes, total.words, "", floors);
   text += line;
   std::snprintf(line, sizeof line,
                 "operands: w workspace, t tape, in input. workspace %zu bytes, tape %zu, constants %zu\n"

@@ -33,6 +33,7 @@ Plan::Plan(const Program& traced, Store& store, const Device& device, bool fuse)
     : program_(prepare(traced, fuse)), realBytes_(device.realBytes) {
   scheduleNodes();
   placeLeaves(store);
+  placeAssigned();
   makeSteps(device);
   layOut(device);
 }
@@ -101,11 +102,31 @@ void Plan::placeLeaves(Store& store) {
   }
 }
 
+// A value that is made to be assigned, and for nothing else, is made in the slot itself: initial values need no workspace.
+void Plan::placeAssigned() {
+  std::vector<int> uses = countUses(program_);
+  for (const Node& node : program_.nodes) {
+    if (node.op->name != "assign") continue;
+    ValueId slot = node.inputs[0], value = node.inputs[1];
+    bool made = places_[value].kind == Place::Kind::absent && program_.producerOf(value).op->alias < 0;
+    if (made && uses[value] == 1 && uses[slot] == 1) places_[value] = places_[slot];
+  }
+}
+
+namespace {
+
+bool isLeaf(const Node& node) {
+  const std::string& name = node.op->name;
+  return name == "input" || name == "parameter" || name == "constant" || name == "full";
+}
+
+}  // namespace
+
 void Plan::makeSteps(const Device& device) {
   for (size_t n : order_) {
     const Node& node = program_.nodes[n];
-    bool leaf = places_.size() && node.outputs && places_[node.firstOutput].kind != Place::Kind::absent;
-    if (leaf || node.op->alias >= 0) continue;
+    if (isLeaf(node) || node.op->alias >= 0) continue;
+    if (node.op->name == "assign" && places_[node.inputs[1]].pointer == places_[node.inputs[0]].pointer) continue;
     if (!node.op->kernels) fail(Code::NO_KERNEL, node.op->name, "a kernel or a lowering", "an op that has neither");
     PlanContext context{node, {}, {}};
     for (ValueId input : node.inputs) context.input.push_back(input == none ? nullptr : &program_.types[input]);

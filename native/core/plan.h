@@ -53,6 +53,7 @@ class Plan {
   struct Layout;
   void scheduleNodes();
   void placeLeaves(Store& store);
+  void placeAssigned();
   void makeSteps(const Device& device);
   void layOut(const Device& device);
 

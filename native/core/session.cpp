@@ -14,11 +14,9 @@ namespace pushforward {
 std::shared_ptr<Plan> Session::compile(const Program& program, bool fuse) {
   std::lock_guard<std::mutex> lock(mutex_);
   auto plan = std::make_shared<Plan>(program, store_, device_, fuse);
-  workspaceBytes_ = std::max(workspaceBytes_, plan->workspaceBytes());
-  tapeBytes_ = std::max(tapeBytes_, plan->tapeBytes());
-  size_t inputs = 0;
-  for (const Type& type : plan->inputs()) inputs += aligned(store_.bytesOf(type));
-  inputBytes_ = std::max(inputBytes_, inputs);
+  plans_.erase(std::remove_if(plans_.begin(), plans_.end(), [](const auto& known) { return known.expired(); }),
+               plans_.end());
+  plans_.push_back(plan);
   return plan;
 }
 
@@ -27,20 +25,39 @@ void Session::addResident(std::shared_ptr<Resident> resident) {
   residents_.push_back(std::move(resident));
 }
 
-MemoryReport Session::memory() const {
-  MemoryReport report;
-  report.data = inputBytes_;
+MemoryReport Session::needs() const {
+  MemoryReport needs;
+  for (const auto& known : plans_) {
+    std::shared_ptr<Plan> plan = known.lock();
+    if (!plan) continue;
+    size_t inputs = 0;
+    for (const Type& type : plan->inputs()) inputs += aligned(store_.bytesOf(type));
+    needs.data = std::max(needs.data, inputs);
+    needs.tape = std::max(needs.tape, plan->tapeBytes());
+    needs.workspace = std::max(needs.workspace, plan->workspaceBytes());
+  }
+  return needs;
+}
+
+MemoryReport Session::memory() {
+  std::lock_guard<std::mutex> lock(mutex_);
+  MemoryReport report = needs();
   for (const auto& resident : residents_) report.data += resident->bytes();
   report.parameters = store_.bytes(Region::parameters);
   report.state = store_.bytes(Region::state);
-  report.tape = tapeBytes_;
-  report.workspace = workspaceBytes_;
   return report;
 }
 
-void Session::reserve(const Plan& plan) {
-  if (plan.workspaceBytes() > workspace_.bytes()) workspace_ = Memory(plan.workspaceBytes(), false);
-  if (plan.tapeBytes() > tape_.bytes()) tape_ = Memory(plan.tapeBytes(), false);
+// Grows with the plans, and shrinks when the largest of them is gone: initialisation alone needs a whole tensor.
+void Session::reserve() {
+  auto fit = [](Memory& memory, size_t bytes) {
+    if (memory.bytes() == aligned(bytes)) return;
+    memory = Memory();
+    if (bytes) memory = Memory(bytes, false);
+  };
+  MemoryReport needed = needs();
+  fit(workspace_, needed.workspace);
+  fit(tape_, needed.tape);
 }
 
 namespace {
@@ -162,7 +179,7 @@ class Runner {
 
 RunResult Session::run(const Plan& plan, RunRequest& request, const std::atomic<bool>& cancelled) {
   std::lock_guard<std::mutex> lock(mutex_);
-  reserve(plan);
+  reserve();
   FlushDenormals flush(device_.realBytes == 4);
   Runner runner(plan, request, device_, workspace_.data(), tape_.data());
   RunResult result;

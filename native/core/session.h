@@ -45,16 +45,18 @@ class Session {
   /** Blocks until no other run of this session is in flight. */
   RunResult run(const Plan& plan, RunRequest& request, const std::atomic<bool>& cancelled);
   void addResident(std::shared_ptr<Resident> resident);
-  MemoryReport memory() const;
+  MemoryReport memory();
   std::mutex& mutex() { return mutex_; }
 
  private:
-  void reserve(const Plan& plan);
+  /** What the plans that still exist need: the most of each. */
+  MemoryReport needs() const;
+  void reserve();
 
   Device device_;
   Store store_;
   Memory workspace_, tape_;
-  size_t workspaceBytes_ = 0, tapeBytes_ = 0, inputBytes_ = 0;
+  std::vector<std::weak_ptr<Plan>> plans_;
   std::vector<std::shared_ptr<Resident>> residents_;
   std::mutex mutex_;
 };

@@ -42,7 +42,9 @@ Peaks measuredPeaks(const Device& device) {
   std::lock_guard<std::mutex> lock(mutex);
   auto found = known.find(device.set);
   if (found == known.end())
-    found = known.emplace(device.set, Peaks{peakOf(device.set, "peak_fma"), peakOf(device.set, "peak_bytes"), peakOf(device.set, "peak_words")})
+    found = known
+                .emplace(device.set, Peaks{peakOf(device.set, "peak_fma"), peakOf(device.set, "peak_bytes"),
+                                           peakOf(device.set, "peak_words")})
                 .first;
   Peaks peaks = found->second;
   double threads = device.threads;

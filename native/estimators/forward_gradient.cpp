@@ -77,18 +77,11 @@ ValueId emitTangent(Builder& b, const Options& options, int64_t parameter, const
                  {"rank", factors ? double(options.rank) : 0.0}});
 }
 
-/** s_k = √(n / Σ_wrt Σ v_k²), [K]. */
-ValueId emitSphereScale(Builder& b, const Options& options, const Values& tangents) {
-  ValueId total = none;
-  double n = 0;
-  for (ValueId tangent : tangents) {
-    Shape shape = b.shape(tangent);
-    n += double(shape.count()) / double(options.directions);
-    ValueId flat =
-        b.reshape(b.emit("square", {tangent}), Shape{options.directions, shape.count() / options.directions});
-    total = b.addOrNone(total, b.emit("sum", {flat}, {{"axis", std::vector<int64_t>{1}}}));
-  }
-  return b.emit("sqrt", {b.emit("div", {b.scalar(n), total})});
+/** Σ v_k², [K]. */
+ValueId emitSquares(Builder& b, const Options& options, ValueId tangent) {
+  int64_t k = options.directions;
+  ValueId flat = b.reshape(b.emit("square", {tangent}), Shape{k, b.shape(tangent).count() / k});
+  return b.emit("sum", {flat}, {{"axis", std::vector<int64_t>{1}}});
 }
 
 Values expandForwardGradient(ExpandContext& context) {
@@ -96,16 +89,21 @@ Values expandForwardGradient(ExpandContext& context) {
   const Program& f = *context.node.bodies[0];
   Options options = optionsOf(context.node.attributes);
   Values xDot(context.x.size(), none), tangents;
+  ValueId squares = none;
+  double n = 0;
   for (size_t i = 0; i < options.wrt.size(); ++i) {
     tangents.push_back(emitTangent(b, options, options.parameters[i], b.shape(context.x[options.wrt[i]])));
     xDot[options.wrt[i]] = tangents.back();
+    n += double(b.shape(context.x[options.wrt[i]]).count());
+    // At once, so that no two tangents live together: the kernels of the pass make their own.
+    if (options.sampler == "sphere") squares = b.addOrNone(squares, emitSquares(b, options, tangents.back()));
   }
   JvpResult pass = emitJvp(b, f, context.x, xDot, options.directions, context.fuse);
   Values outputs = pass.outputs;
   ValueId c = pass.tangents[0] == none ? b.full(Shape{options.directions}, 0) : pass.tangents[0];
   ValueId coefficient = c;
   if (options.sampler == "sphere") {
-    ValueId scale = emitSphereScale(b, options, tangents);
+    ValueId scale = b.emit("sqrt", {b.emit("div", {b.scalar(n), squares})});
     c = b.emit("mul", {c, scale});
     coefficient = b.emit("mul", {c, scale});
   }

@@ -122,8 +122,9 @@ static bool allFinite(const KernelCall& call, const UpdateParameters& p) {
 
 static void applyGiven(const Update& u) {
   const int64_t count = u.p.rows * u.p.n;
-  parallelRanges(u.call, count, 16384, lanes,
-                 [&](int64_t begin, int64_t end, int) { u.apply(begin, u.gradient + begin, end - begin, 1.0f, contiguousAhead); });
+  parallelRanges(u.call, count, 16384, lanes, [&](int64_t begin, int64_t end, int) {
+    u.apply(begin, u.gradient + begin, end - begin, 1.0f, contiguousAhead);
+  });
 }
 
 static Draw drawOf(const Update& u, uint32_t stream, int64_t direction) {
@@ -228,7 +229,8 @@ static void applyProduct(const Update& u) {
                       {from + tileColumns, p.n}, maximum(0, minimum(tileColumns, columns - j - width)));
       }
     }
-    for (int64_t i = 0; i < rows; ++i) u.apply((row + i) * p.n + column, g + i * productColumns, columns, 1.0f, 4 * p.n);
+    for (int64_t i = 0; i < rows; ++i)
+      u.apply((row + i) * p.n + column, g + i * productColumns, columns, 1.0f, 4 * p.n);
   });
 }
 

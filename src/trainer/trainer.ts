@@ -369,7 +369,9 @@ export class Trainer implements Disposable {
     const plan = translate(() => engine.session.compile(encodeProgram(program), this.#target.fuse));
     this.#engine = engine;
     const request = { inputs: [], keyLow: this.#key[0], keyHigh: this.#key[1], firstStep: 0, steps: 1 };
-    engine.enqueue(() => runPlan('Trainer', plan, request, undefined)).catch(() => undefined);
+    engine
+      .enqueue(() => runPlan('Trainer', plan, request, undefined).finally(() => plan.dispose()))
+      .catch(() => undefined);
     return engine;
   }
 

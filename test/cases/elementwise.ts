@@ -105,16 +105,14 @@ export const elementwiseCases: readonly OpCase[] = [
   ),
   ...binary.flatMap(([op, x, y]) => broadcasts.map(([a, b]): OpCase => ({ ...plain, op, inputs: [x(a), y(b)] }))),
   ...comparisons.flatMap((op) =>
-    broadcasts
-      .slice(0, 4)
-      .map(
-        ([a, b]): OpCase => ({
-          ...plain,
-          op,
-          inputs: [onHalves(a), onHalves(b)].map((input) => ({ ...input, low: -1, high: 1 })),
-          integer: true,
-        }),
-      ),
+    broadcasts.slice(0, 4).map(
+      ([a, b]): OpCase => ({
+        ...plain,
+        op,
+        inputs: [onHalves(a), onHalves(b)].map((input) => ({ ...input, low: -1, high: 1 })),
+        integer: true,
+      }),
+    ),
   ),
   ...broadcasts.map(
     ([a, b]): OpCase => ({

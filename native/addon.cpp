@@ -8,6 +8,7 @@
 
 #include "core/error.h"
 #include "core/session.h"
+#include "core/split.h"
 #include "core/tangents.h"
 
 namespace pushforward {
@@ -46,6 +47,17 @@ double numberArgument(const Napi::Value& value, const char* what, double low, do
              std::to_string(static_cast<long long>(high)),
          value.IsNumber() ? std::to_string(number) : "something else");
   return number;
+}
+
+bool flagArgument(const Napi::Value& value, bool fallback) {
+  return value.IsBoolean() ? value.As<Napi::Boolean>().Value() : fallback;
+}
+
+std::shared_ptr<const Program> programArgument(const Napi::Value& value, const char* where) {
+  if (!value.IsTypedArray() || value.As<Napi::TypedArray>().TypedArrayType() != napi_uint8_array)
+    fail(Code::INVALID_ARGUMENT, where, "a program as a Uint8Array", "something else");
+  Napi::Uint8Array bytes = value.As<Napi::Uint8Array>();
+  return decodeProgram(bytes.Data(), bytes.ElementLength());
 }
 
 constexpr double maxUint32 = 4294967295.0;
@@ -296,9 +308,9 @@ class NativeSession : public Napi::ObjectWrap<NativeSession> {
         env, "Session",
         {InstanceAccessor<&NativeSession::deviceName>("device"), InstanceAccessor<&NativeSession::isa>("isa"),
          InstanceAccessor<&NativeSession::threads>("threads"), InstanceMethod<&NativeSession::compile>("compile"),
-         InstanceMethod<&NativeSession::read>("read"), InstanceMethod<&NativeSession::write>("write"),
-         InstanceMethod<&NativeSession::resident>("resident"), InstanceMethod<&NativeSession::memory>("memory"),
-         InstanceMethod<&NativeSession::dispose>("dispose")});
+         InstanceMethod<&NativeSession::compileSplit>("compileSplit"), InstanceMethod<&NativeSession::read>("read"),
+         InstanceMethod<&NativeSession::write>("write"), InstanceMethod<&NativeSession::resident>("resident"),
+         InstanceMethod<&NativeSession::memory>("memory"), InstanceMethod<&NativeSession::dispose>("dispose")});
   }
 
   explicit NativeSession(const Napi::CallbackInfo& info) : Napi::ObjectWrap<NativeSession>(info) {
@@ -326,20 +338,35 @@ class NativeSession : public Napi::ObjectWrap<NativeSession> {
                    [&]() -> Napi::Value { return Napi::Number::New(info.Env(), checked().device().threads); });
   }
 
+  Napi::Object planObject(Napi::Env env, const Program& program, bool fuse) {
+    auto compiled = std::make_shared<Compiled>();
+    compiled->session = session_;
+    compiled->plan = session_->compile(program, fuse);
+    Napi::Object object = env.GetInstanceData<Classes>()->plan.New({});
+    NativePlan::Unwrap(object)->compiled = compiled;
+    return object;
+  }
+
   Napi::Value compile(const Napi::CallbackInfo& info) {
     return guarded(info.Env(), [&]() -> Napi::Value {
       checked();
-      if (!info[0].IsTypedArray() || info[0].As<Napi::TypedArray>().TypedArrayType() != napi_uint8_array)
-        fail(Code::INVALID_ARGUMENT, "compile", "a program as a Uint8Array", "something else");
-      Napi::Uint8Array bytes = info[0].As<Napi::Uint8Array>();
-      bool fuse = info[1].IsBoolean() ? info[1].As<Napi::Boolean>().Value() : true;
-      auto program = decodeProgram(bytes.Data(), bytes.ElementLength());
-      auto compiled = std::make_shared<Compiled>();
-      compiled->session = session_;
-      compiled->plan = session_->compile(*program, fuse);
-      Napi::Object object = info.Env().GetInstanceData<Classes>()->plan.New({});
-      NativePlan::Unwrap(object)->compiled = compiled;
-      return object;
+      auto program = programArgument(info[0], "compile");
+      return planObject(info.Env(), *program, flagArgument(info[1], true));
+    });
+  }
+
+  Napi::Value compileSplit(const Napi::CallbackInfo& info) {
+    return guarded(info.Env(), [&]() -> Napi::Value {
+      checked();
+      auto program = programArgument(info[0], "compileSplit");
+      bool fuse = flagArgument(info[1], true);
+      int primals = static_cast<int>(numberArgument(info[2], "primals", 0, 1e6));
+      int values = static_cast<int>(numberArgument(info[3], "values", 0, 1e6));
+      SplitProgram split = splitAtTape(*program, primals, values, fuse);
+      Napi::Array plans = Napi::Array::New(info.Env(), 2);
+      plans.Set(0u, planObject(info.Env(), split.forward, fuse));
+      plans.Set(1u, planObject(info.Env(), split.backward, fuse));
+      return plans;
     });
   }
 
@@ -470,10 +497,7 @@ Napi::Value sets(const Napi::CallbackInfo& info) {
 
 Napi::Value infer(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&]() -> Napi::Value {
-    if (!info[0].IsTypedArray() || info[0].As<Napi::TypedArray>().TypedArrayType() != napi_uint8_array)
-      fail(Code::INVALID_ARGUMENT, "infer", "a program as a Uint8Array", "something else");
-    Napi::Uint8Array bytes = info[0].As<Napi::Uint8Array>();
-    auto program = decodeProgram(bytes.Data(), bytes.ElementLength());
+    auto program = programArgument(info[0], "infer");
     Napi::Array list = Napi::Array::New(info.Env());
     if (program->nodes.empty()) return list;
     const Node& last = program->nodes.back();

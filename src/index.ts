@@ -64,9 +64,8 @@ export {
   jacfwd,
   jacrev,
   jvp,
-  type Pullback,
   type Transformed,
   valueAndGrad,
-  vjp,
 } from './transforms/transforms.ts';
+export { type Pullback, vjp } from './transforms/vjp.ts';
 export type { Data, Result } from './tree.ts';

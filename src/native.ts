@@ -71,6 +71,16 @@ export interface NativeSession {
   readonly isa: string;
   readonly threads: number;
   compile(program: Uint8Array, fuse: boolean): NativePlan;
+  /**
+   * A program whose first `primals` inputs are x and the rest ȳ, and whose first `values` outputs are y and the rest x̄, as two plans:
+   * x ↦ y, residuals, and residuals, ȳ ↦ x̄.
+   */
+  compileSplit(
+    program: Uint8Array,
+    fuse: boolean,
+    primals: number,
+    values: number,
+  ): [forward: NativePlan, backward: NativePlan];
   read(name: string): NativeArray;
   write(name: string, data: NativeArray): void;
   resident(columns: readonly NativeColumn[], count: number): NativeResident;

@@ -115,7 +115,9 @@ test('initial values are drawn where they stay', async () => {
 test('sphere draws its tangents once more, for their norm, one after the other: a line of norms a parameter', async () => {
   for (const directions of [1, 4]) {
     const gradient = forwardGradient({ sampler: sphere(), directions });
-    const [three, ten] = await Promise.all([3, 10].map((depth) => afterStep({ depth, width: 128, batch: 16, gradient })));
+    const [three, ten] = await Promise.all(
+      [3, 10].map((depth) => afterStep({ depth, width: 128, batch: 16, gradient })),
+    );
     assert.is(ten!.memory.tape, 0);
     assert.ok(ten!.memory.workspace - three!.memory.workspace <= 14 * 64, ten!.plan);
   }

@@ -27,12 +27,15 @@ class Rewrite {
   void set(const Node& node, const std::vector<ValueId>& values) {
     for (size_t i = 0; i < values.size(); ++i) map_[node.firstOutput + i] = values[i];
   }
+  void set(ValueId value, ValueId to) { map_[value] = to; }
   void keep(const Node& node) {
     b.phase = node.phase;
     set(node, b.clone(node, (*this)(node.inputs)));
   }
-  Program finish() {
-    result_.outputs = (*this)(source.outputs);
+  Program finish() { return finish(source.outputs); }
+  /** With other values of the source as outputs. */
+  Program finish(const std::vector<ValueId>& outputs) {
+    result_.outputs = (*this)(outputs);
     return std::move(result_);
   }
 

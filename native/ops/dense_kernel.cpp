@@ -212,80 +212,121 @@ static void packChunk(const DenseCall& d, const Chunk& chunk, int64_t begin, int
   });
 }
 
-/** Adds depth [begin, begin + depth) of all products of a chunk to a panel of columns. */
-static void multiplyColumns(const DenseCall& d, const Chunk& chunk, int64_t begin, int64_t depth, int64_t column,
-                            int64_t columns, float* panel) {
+/** Part `index` of `count` equal shares of n. */
+struct Share {
+  int64_t index, count;
+
+  int64_t begin(int64_t n) const { return n * index / count; }
+  int64_t end(int64_t n) const { return n * (index + 1) / count; }
+};
+
+/** Adds depth [begin, begin + depth) of all products of a share of a chunk's rows to a panel of columns. */
+static void multiplyColumns(const DenseCall& d, const Chunk& chunk, Share share, int64_t begin, int64_t depth,
+                            int64_t column, int64_t columns, float* panel) {
   const DenseParameters& p = d.p;
   const int64_t in = p.in, out = p.out;
-  const bool direct = chunk.total() <= tileRows && (chunk.rows[0] == 0 || chunk.rows[1] == 0) && columns == tileColumns;
+  const int64_t blocks[2] = {blockCount(chunk.rows[0]), blockCount(chunk.rows[1])};
+  // With a single block of rows an element of w is read once anyway.
+  const bool direct = blocks[0] + blocks[1] == 1 && columns == tileColumns;
   const bool more = column + columns < out;
   for (int64_t offset = 0; offset < depth; offset += panelDepth) {
-    const int64_t size = minimum(panelDepth, depth - offset), first = begin + offset;
+    const int64_t size = minimum(panelDepth, depth - offset), top = begin + offset;
     const float* left[2] = {d.packed + offset * chunk.total(),
                             d.packed + offset * chunk.total() + chunk.rows[0] * size};
-    // The same columns further down, or the next columns from the top.
+    // What comes next: the same columns further down, or the next columns from the top.
     const bool below = offset + size < depth;
     const int64_t distance = below ? size * out : columns - offset * out;
     const int64_t nextColumns = below ? columns : more ? minimum(tileColumns, out - column - columns) : 0;
-
-    const float* w = d.w + first * out + column;
+    const auto multiply = [&](int part, const float* b, bool packed, float* c, bool accumulate, const float* next) {
+      multiplyPanel(left[part], chunk.rows[part], share.begin(blocks[part]), share.end(blocks[part]), size, b,
+                    packed ? tileColumns : out, columns, c + chunk.first[part] * out + column, out, accumulate, next,
+                    out, next == nullptr ? 0 : nextColumns);
+    };
+    const float* w = d.w + top * out + column;
     if (!direct) packColumns({w, out, 1}, columns, size, panel);
-    for (int part = 0; part < 2; ++part)
-      if (chunk.rows[part] > 0)
-        multiplyPanel(left[part], chunk.rows[part], size, direct ? w : panel, direct ? out : tileColumns, columns,
-                      (part == 0 ? d.y : d.yDot) + chunk.first[part] * out + column, out, first > 0,
-                      {w + distance, out}, part == 0 || chunk.rows[0] == 0 ? nextColumns : 0);
-    if (!d.denseTangent || chunk.rows[0] == 0) continue;
+    if (blocks[0] > 0) multiply(0, direct ? w : panel, !direct, d.y, top > 0, w + distance);
+    if (blocks[1] > 0)
+      multiply(1, direct ? w : panel, !direct, d.yDot, top > 0, blocks[0] > 0 ? nullptr : w + distance);
+    if (!d.denseTangent || blocks[0] == 0) continue;
     for (int64_t k = 0; k < p.directions; ++k) {
-      const bool given = p.wDot.kind == TangentKind::given;
-      const float* wDot = given ? d.wDot + (k * in + first) * out + column : nullptr;
-      if (given && !direct) {
-        packColumns({wDot, out, 1}, columns, size, panel);
-      } else if (!given) {
-        fillTangentPanel(p.wDot.kind, drawOf(d, p.wDot, k), out, first, size, column, columns, panel, tileColumns);
+      float* to = d.yDot + k * p.rows * out;
+      const bool accumulate = d.stacked || top > 0;
+      if (p.wDot.kind == TangentKind::given) {
+        const float* wDot = d.wDot + (k * in + top) * out + column;
+        if (!direct) packColumns({wDot, out, 1}, columns, size, panel);
+        multiply(0, direct ? wDot : panel, !direct, to, accumulate, wDot + distance);
+      } else {
+        fillTangentPanel(p.wDot.kind, drawOf(d, p.wDot, k), out, top, size, column, columns, panel, tileColumns);
         padPanel(panel, columns, size);
+        multiply(0, panel, true, to, accumulate, nullptr);
       }
-      multiplyPanel(left[0], chunk.rows[0], size, given && direct ? wDot : panel, given && direct ? out : tileColumns,
-                    columns, d.yDot + (k * p.rows + chunk.first[0]) * out + column, out, d.stacked || first > 0,
-                    {wDot + (given ? distance : 0), out}, given ? nextColumns : 0);
     }
   }
 }
 
-/** f(panel, scratch) for every panel of columns; a thread takes neighbours, so that what it prefetched is what it reads. */
+/** How the panels are shared out: so many to a task, and their rows among so many tasks. */
+struct Cut {
+  int64_t panels, shares;
+};
+
+/** `work`: multiplications of one panel; a task has at least 4 million, 15 µs. Rows are cut when there are fewer panels than threads. */
+static Cut cutPanels(const DenseCall& d, int64_t work) {
+  const int64_t panels = ceilDivide(d.p.out, tileColumns), threads = d.call.parallel == nullptr ? 1 : d.call.parallel->threads;
+  const int64_t least = ceilDivide(int64_t{1} << 22, maximum(work, 1));
+  if (threads <= 1) return {panels, 1};
+  if (panels < threads && least == 1) return {1, minimum(ceilDivide(2 * threads, panels), work >> 22)};
+  return {minimum(panels, maximum(least, ceilDivide(panels, 4 * threads))), 1};
+}
+
+/** f(panel, share, scratch) for every panel; a thread takes neighbours, so that what it prefetched is what it reads. */
 template <class F>
-static void forPanels(const DenseCall& d, const F& f) {
-  const int64_t panels = ceilDivide(d.p.out, tileColumns),
-                threads = d.call.parallel == nullptr ? 1 : d.call.parallel->threads;
-  const int64_t size = threads <= 1 ? panels : ceilDivide(panels, 4 * threads);
-  parallelFor(d.call, ceilDivide(panels, size), [&](int64_t index, int thread) {
-    float* scratch = d.threadScratch + thread * threadFloats(d.p);
-    for (int64_t i = index * size; i < minimum(panels, (index + 1) * size); ++i) f(i, scratch);
+static void forPanels(const DenseCall& d, Cut cut, const F& f) {
+  const int64_t panels = ceilDivide(d.p.out, tileColumns);
+  parallelFor(d.call, ceilDivide(panels, cut.panels) * cut.shares, [&](int64_t index, int thread) {
+    const int64_t first = index / cut.shares * cut.panels;
+    for (int64_t i = first; i < minimum(panels, first + cut.panels); ++i)
+      f(i, Share{index % cut.shares, cut.shares}, d.threadScratch + thread * threadFloats(d.p));
   });
 }
 
-static void multiplyChunk(const DenseCall& d, const Chunk& chunk, bool finish) {
+static void finishColumns(const DenseCall& d, int64_t panel, Share share, float* scratch) {
+  const int64_t column = panel * tileColumns, row = share.begin(d.p.rows);
+  epilogue(d, row, share.end(d.p.rows) - row, column, minimum(tileColumns, d.p.out - column), scratch);
+}
+
+/** All products of a chunk; with `finish`, and unless rows are cut, also the epilogue of its columns while they are in the cache. */
+static bool multiplyChunk(const DenseCall& d, const Chunk& chunk, bool finish) {
   const DenseParameters& p = d.p;
   const int64_t room = packedFloats / maximum(chunk.total(), 1) / panelDepth * panelDepth;
   const int64_t deep = minimum(p.in, maximum(room, panelDepth));
-  for (int64_t begin = 0; begin == 0 || begin < p.in; begin += deep) {
+  const Cut cut = cutPanels(d, (chunk.total() + (d.denseTangent ? p.directions * chunk.rows[0] : 0)) * deep * tileColumns);
+  finish = finish && cut.shares == 1;
+  for (int64_t begin = 0; begin < p.in; begin += deep) {
     const int64_t depth = minimum(deep, p.in - begin);
     packChunk(d, chunk, begin, depth);
-    forPanels(d, [&](int64_t panel, float* scratch) {
-      const int64_t column = panel * tileColumns, columns = minimum(tileColumns, p.out - column);
-      multiplyColumns(d, chunk, begin, depth, column, columns, scratch);
-      if (finish && begin + depth == p.in) epilogue(d, 0, p.rows, column, columns, scratch);
+    forPanels(d, cut, [&](int64_t panel, Share share, float* scratch) {
+      const int64_t column = panel * tileColumns;
+      multiplyColumns(d, chunk, share, begin, depth, column, minimum(tileColumns, p.out - column), scratch);
+      if (finish && begin + depth == p.in) finishColumns(d, panel, share, scratch);
     });
-    if (p.in == 0) break;
   }
+  return finish && p.in > 0;
+}
+
+/** y = x w + b of a single row; true when that was it. */
+static bool multiplySingleRow(const DenseCall& d) {
+  const DenseParameters& p = d.p;
+  if (p.rows != 1 || d.stacked || d.denseTangent || p.in == 0) return false;
+  parallelRanges(d.call, p.out, maximum(8 * tileColumns, (int64_t{1} << 19) / p.in), 8 * tileColumns,
+                 [&](int64_t begin, int64_t end, int) { multiplyRow(d.x, 1, {d.w + begin, p.out, 1}, end - begin, p.in, d.y + begin); });
+  return true;
 }
 
 static void runDense(DenseCall& d) {
   const DenseParameters& p = d.p;
   if (p.rows <= 0 || p.out <= 0) return;
-  float* scratch = static_cast<float*>(d.call.scratch);
-  d.packed = scratch;
-  d.projection = scratch + packedRowsFloats(p);
+  d.packed = static_cast<float*>(d.call.scratch);
+  d.projection = d.packed + packedRowsFloats(p);
   d.threadScratch = d.projection + projectionFloats(p);
   if (d.lowRank) {
     const int64_t work = maximum(1, p.in * p.directions * p.wDot.rank);
@@ -293,19 +334,21 @@ static void runDense(DenseCall& d) {
                    [&](int64_t begin, int64_t end, int) { projectRows(d, begin, end); });
   }
   const int64_t together = packedFloats / panelDepth, tangents = d.stacked ? p.directions * p.rows : 0;
-  if (p.rows + tangents <= together) {
-    multiplyChunk(d, {{0, 0}, {p.rows, tangents}}, true);
-    return;
+  bool finished = false;
+  if (!multiplySingleRow(d)) {
+    if (p.rows + tangents <= together) {
+      finished = multiplyChunk(d, {{0, 0}, {p.rows, tangents}}, true);
+    } else {
+      // Too many rows for one packing: w is packed again for every 512, which hides behind 512 multiplications of each element.
+      for (int64_t row = 0; row < tangents; row += together)
+        multiplyChunk(d, {{0, row}, {0, minimum(together, tangents - row)}}, false);
+      for (int64_t row = 0; row < p.rows; row += together)
+        multiplyChunk(d, {{row, 0}, {minimum(together, p.rows - row), 0}}, false);
+    }
   }
-  // Too many rows for one packing: w is packed again for every 512 of them, which hides behind 512 multiplications of each element.
-  for (int64_t row = 0; row < tangents; row += together)
-    multiplyChunk(d, {{0, row}, {0, minimum(together, tangents - row)}}, false);
-  for (int64_t row = 0; row < p.rows; row += together)
-    multiplyChunk(d, {{row, 0}, {minimum(together, p.rows - row), 0}}, false);
-  forPanels(d, [&](int64_t panel, float* panelScratch) {
-    const int64_t column = panel * tileColumns;
-    epilogue(d, 0, p.rows, column, minimum(tileColumns, p.out - column), panelScratch);
-  });
+  if (!finished)  // some 16 operations for an element of y and of each ẏ_k
+    forPanels(d, cutPanels(d, 16 * p.rows * (1 + p.directions) * tileColumns),
+              [&](int64_t panel, Share share, float* scratch) { finishColumns(d, panel, share, scratch); });
 }
 
 static bool computes(const MicroProgram& program) { return program.ops + program.immediates > 0; }

@@ -1,5 +1,5 @@
 // y[t] = A[t] B[t], A = aᵀ or a, B = bᵀ or b, for every index t of the batch axes. Shapes and strides stand in matmul.h.
-// A task is a tile of one y[t], whose rows and columns are packed by the thread that does it; a single row never is.
+// A task is a tile of one y[t], whose rows and columns are packed by the thread that does it; a single row needs no packing.
 #include "ops/matmul.h"
 
 #include "cpu/gemm/product.h"
@@ -43,65 +43,6 @@ static void multiplyTask(Matrix a, Matrix b, int64_t rows, int64_t columns, int6
                     yStride, begin > 0, {right.data + tileColumns, b.rowStride},
                     more ? minimum(tileColumns, columns - j - width) : 0);
     }
-  }
-}
-
-/** y[j] = Σ_p x[p·xStride] b(p, j) for a single row: each row of b is read once, four registers of y at a time. */
-static void multiplyRow(const float* x, int64_t xStride, Matrix b, int64_t columns, int64_t k, float* y) {
-  constexpr int64_t together = 4 * lanes;
-  int64_t j = 0;
-  if (b.columnStride == 1) {
-    for (; j + together <= columns; j += together) {
-      Float sum0{}, sum1{}, sum2{}, sum3{};
-      const float* from = b.data + j;
-      for (int64_t p = 0; p < k; ++p, from += b.rowStride) {
-        // Rows are often a page apart, where no hardware prefetcher follows.
-        __builtin_prefetch(from + 8 * b.rowStride);
-        __builtin_prefetch(from + 8 * b.rowStride + 2 * lanes);
-        const Float left = broadcast(x[p * xStride]);
-        sum0 = multiplyAdd(left, load(from), sum0);
-        sum1 = multiplyAdd(left, load(from + lanes), sum1);
-        sum2 = multiplyAdd(left, load(from + 2 * lanes), sum2);
-        sum3 = multiplyAdd(left, load(from + 3 * lanes), sum3);
-      }
-      store(y + j, sum0);
-      store(y + j + lanes, sum1);
-      store(y + j + 2 * lanes, sum2);
-      store(y + j + 3 * lanes, sum3);
-    }
-    for (; j < columns; j += lanes) {
-      const int count = static_cast<int>(minimum(lanes, columns - j));
-      Float sum{};
-      const float* from = b.data + j;
-      for (int64_t p = 0; p < k; ++p, from += b.rowStride)
-        sum = multiplyAdd(broadcast(x[p * xStride]), count == lanes ? load(from) : loadPartial(from, count), sum);
-      storePartial(y + j, sum, count);
-    }
-    return;
-  }
-  if (b.rowStride == 1 && xStride == 1) {
-    for (; j < columns; ++j) {
-      const float* from = b.data + j * b.columnStride;
-      Float sum0{}, sum1{}, sum2{}, sum3{};
-      int64_t p = 0;
-      for (; p + together <= k; p += together) {
-        sum0 = multiplyAdd(load(x + p), load(from + p), sum0);
-        sum1 = multiplyAdd(load(x + p + lanes), load(from + p + lanes), sum1);
-        sum2 = multiplyAdd(load(x + p + 2 * lanes), load(from + p + 2 * lanes), sum2);
-        sum3 = multiplyAdd(load(x + p + 3 * lanes), load(from + p + 3 * lanes), sum3);
-      }
-      for (; p < k; p += lanes) {
-        const int count = static_cast<int>(minimum(lanes, k - p));
-        sum0 = multiplyAdd(loadPartial(x + p, count), loadPartial(from + p, count), sum0);
-      }
-      y[j] = horizontalSum((sum0 + sum1) + (sum2 + sum3));
-    }
-    return;
-  }
-  for (; j < columns; ++j) {
-    float sum = 0.0f;
-    for (int64_t p = 0; p < k; ++p) sum += x[p * xStride] * b.data[p * b.rowStride + j * b.columnStride];
-    y[j] = sum;
   }
 }
 

@@ -12,9 +12,8 @@ enum class Rule { sgd, adam, adamW };
 
 // A piece of regenerated gradient, 16 KB: with a tangent beside it, it stays in an L1 cache.
 constexpr int64_t pieceFloats = 4096, pieceColumns = 1024, pieceRows = 1024;
-constexpr int64_t factorGroup = 8;  // outer products at once
-constexpr int64_t productColumns = 256;
-constexpr int64_t contiguousAhead = 512;
+constexpr int64_t factorGroup = 8;        // outer products at once
+constexpr int64_t contiguousAhead = 512;  // floats; between rows of a tile it is four rows
 
 /** The hyperparameters of one step, computed in float64. */
 struct Coefficients {
@@ -197,27 +196,35 @@ static void applyDirectional(const Update& u) {
   });
 }
 
-/** Rows of a task, so that all threads together hold at most 2 MB of gradient and packed x. */
-static int64_t productRows(int threads) { return threads <= 8 ? 96 : 48; }
+/** The tile of gradient that a task multiplies out: whole rows stream best, but all threads together hold at most about 2 MB. */
+struct ProductTile {
+  int64_t rows, columns;
+
+  explicit ProductTile(int threads)
+      : rows(threads <= 8 ? 98 : 56),
+        columns(threads <= 3   ? 1024
+                : threads <= 8 ? 256
+                               : 128) {}
+  int64_t floats() const { return rows * (panelDepth + columns) + panelFloats; }
+};
 
 static size_t updateScratch(const void* parameters, int threads) {
   const UpdateParameters& p = *static_cast<const UpdateParameters*>(parameters);
-  if (p.gradient != GradientKind::product) return 0;
-  return static_cast<size_t>(4 * threads * (productRows(threads) * (panelDepth + productColumns) + panelFloats));
+  return p.gradient == GradientKind::product ? static_cast<size_t>(4 * threads * ProductTile(threads).floats()) : 0;
 }
 
 /** A task multiplies out a tile of g = xᵀ δ and applies it. */
 static void applyProduct(const Update& u) {
   const UpdateParameters& p = u.p;
-  const int threads = u.call.parallel == nullptr ? 1 : u.call.parallel->threads;
-  const int64_t tall = productRows(threads), across = ceilDivide(p.n, productColumns);
-  parallelFor(u.call, across * ceilDivide(p.rows, tall), [&](int64_t index, int thread) {
-    float* packed = static_cast<float*>(u.call.scratch) + thread * (tall * (panelDepth + productColumns) + panelFloats);
-    float *panel = packed + tall * panelDepth, *g = panel + panelFloats;
-    const int64_t row = index / across * tall, column = index % across * productColumns;
-    const int64_t rows = minimum(tall, p.rows - row), columns = minimum(productColumns, p.n - column);
+  const ProductTile tile(u.call.parallel == nullptr ? 1 : u.call.parallel->threads);
+  const int64_t across = ceilDivide(p.n, tile.columns);
+  parallelFor(u.call, across * ceilDivide(p.rows, tile.rows), [&](int64_t index, int thread) {
+    float* packed = static_cast<float*>(u.call.scratch) + thread * tile.floats();
+    float *panel = packed + tile.rows * panelDepth, *g = panel + panelFloats;
+    const int64_t row = index / across * tile.rows, column = index % across * tile.columns;
+    const int64_t rows = minimum(tile.rows, p.rows - row), columns = minimum(tile.columns, p.n - column);
     if (p.inner == 0)
-      for (int64_t i = 0; i < rows * productColumns; ++i) g[i] = 0.0f;
+      for (int64_t i = 0; i < rows * tile.columns; ++i) g[i] = 0.0f;
     for (int64_t begin = 0; begin < p.inner; begin += panelDepth) {
       const int64_t depth = minimum(panelDepth, p.inner - begin);
       packRows({u.x + begin * p.rows + row, 1, p.rows}, rows, 0, blockCount(rows), depth, packed);
@@ -225,12 +232,13 @@ static void applyProduct(const Update& u) {
         const int64_t width = minimum(tileColumns, columns - j);
         const float* from = u.delta + begin * p.n + column + j;
         packColumns({from, p.n, 1}, width, depth, panel);
-        multiplyPanel(packed, rows, depth, panel, tileColumns, width, g + j, productColumns, begin > 0,
-                      {from + tileColumns, p.n}, maximum(0, minimum(tileColumns, columns - j - width)));
+        multiplyPanel(packed, rows, 0, blockCount(rows), depth, panel, tileColumns, width, g + j, tile.columns,
+                      begin > 0, from + tileColumns, p.n, maximum(0, minimum(tileColumns, columns - j - width)));
       }
     }
     for (int64_t i = 0; i < rows; ++i)
-      u.apply((row + i) * p.n + column, g + i * productColumns, columns, 1.0f, 4 * p.n);
+      u.apply((row + i) * p.n + column, g + i * tile.columns, columns, 1.0f,
+              columns == p.n ? contiguousAhead : 4 * p.n);
   });
 }
 

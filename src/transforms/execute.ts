@@ -53,8 +53,6 @@ interface CachedPlan {
   readonly shapes: readonly (readonly number[])[];
 }
 
-const plans = new WeakMap<object, Map<string, CachedPlan>>();
-
 /** How a call is traced and run. */
 export interface Execution {
   readonly where: string;
@@ -86,36 +84,42 @@ function compile(
   return { plan, engine, structure: body.structure, shapes: body.outputs.map(({ shape }) => shape) };
 }
 
-function cachedPlan(execution: Execution, flat: Flat<Leaf>, target: Target): CachedPlan {
-  const types = flat.leaves.map((leaf) => leafType(execution.where, leaf, target));
-  const key = [
-    execution.key,
-    target.device,
-    target.isa,
-    target.threads,
-    target.fuse,
-    signature(flat.structure),
-    ...types.map(({ shape, dtype }) => `${dtype}[${shape}]`),
-  ].join('|');
-  let known = plans.get(execution.f);
-  if (known === undefined) {
-    known = new Map();
-    plans.set(execution.f, known);
-  }
-  let cached = known.get(key);
-  if (cached === undefined) {
-    cached = compile(execution, flat, types, target);
-    known.set(key, cached);
-  }
-  return cached;
+/** What a plan of a function of data depends on besides the function: the use, the target, and the form of the arguments. */
+export function planKey(use: string, target: Target, flat: Flat<Leaf>, types: readonly LeafType[]): string {
+  const { device, isa, threads, fuse } = target;
+  const leaves = types.map(({ shape, dtype }) => `${dtype}[${shape}]`);
+  return [use, device, isa, threads, fuse, signature(flat.structure), ...leaves].join('|');
 }
+
+/** A cache of what was compiled for a function: it goes when the function does. */
+export function planCache<T>(): (f: object, key: string, make: () => T) => T {
+  const byFunction = new WeakMap<object, Map<string, T>>();
+  return (f, key, make) => {
+    let known = byFunction.get(f);
+    if (known === undefined) {
+      known = new Map();
+      byFunction.set(f, known);
+    }
+    let cached = known.get(key);
+    if (cached === undefined) {
+      cached = make();
+      known.set(key, cached);
+    }
+    return cached;
+  };
+}
+
+const cachedPlan = planCache<CachedPlan>();
 
 /** Runs onValues on data: a tree of Tensors like what it returned. */
 export async function execute(execution: Execution, args: readonly unknown[]): Promise<unknown> {
   const { where, options, seed = [0, 0], step = 0 } = execution;
   const target = toTarget(where, options);
   const flat = flatten(where, args, dataLeaf, 'arguments');
-  const cached = cachedPlan(execution, flat, target);
+  const types = flat.leaves.map((leaf) => leafType(where, leaf, target));
+  const cached = cachedPlan(execution.f, planKey(execution.key, target, flat, types), () =>
+    compile(execution, flat, types, target),
+  );
   // The caller may change its arrays as soon as this call has returned.
   const inputs = flat.leaves.map((leaf) => leafData(leaf).slice() as NativeArray);
   const result = await cached.engine.enqueue(() =>

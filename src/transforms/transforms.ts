@@ -3,12 +3,12 @@
 import { assertFunction, assertInteger, describe, describeShape, PushforwardError, readOptions } from '../errors.ts';
 import { reshape, transpose } from '../ops/shape.ts';
 import { type RunOptions, runOptionNames } from '../plan/engine.ts';
-import { type Leaf, Tensor, tensor } from '../tensor.ts';
+import { type Leaf, type Tensor, tensor } from '../tensor.ts';
 import { operandLeaf } from '../trace/body.ts';
 import { currentGraph } from '../trace/graph.ts';
-import { type Operand, Value } from '../trace/value.ts';
+import { Value } from '../trace/value.ts';
 import { type Data, dataLeaf, flatten, flattenLike, type LeafKind, type Result } from '../tree.ts';
-import { gradCall, inlineCall, jvpCall, rangeOf, type Traceable, traceCall } from './call.ts';
+import { gradCall, inlineCall, jvpCall, type Traceable, traceCall } from './call.ts';
 import { execute, onValuesNow } from './execute.ts';
 
 /** Arguments of a traced function. */
@@ -26,7 +26,8 @@ export interface GradOptions extends RunOptions {
   argnums?: number;
 }
 
-function readRunOptions(where: string, options: unknown): RunOptions {
+/** Options of a call that computes. */
+export function readRunOptions(where: string, options: unknown): RunOptions {
   return readOptions<RunOptions>(where, options, runOptionNames) as RunOptions;
 }
 
@@ -82,7 +83,8 @@ function isOrNull<L>(kind: LeafKind<L>): LeafKind<L | null> {
   };
 }
 
-function asArguments(where: string, name: string, value: unknown): readonly unknown[] {
+/** One entry per argument. */
+export function asArguments(where: string, name: string, value: unknown): readonly unknown[] {
   if (!Array.isArray(value))
     throw new PushforwardError(
       'INVALID_ARGUMENT',
@@ -163,91 +165,6 @@ async function jvpOnData(
   };
   const key = `jvp ${present.map(Number).join('')}`;
   return execute({ where: 'jvp', f, key, onValues: onValues as Traceable, options }, [primals, given]);
-}
-
-/**
- * The second half of {@link vjp}: cotangent of the value ↦ cotangents of the primals, null for int32. It keeps copies of the primals
- * until it is disposed, and computes the forward pass again when it is called.
- */
-export interface Pullback<A extends Args, R> extends Disposable {
-  (cotangent: Data<R>): Promise<Result<A>>;
-  /** Frees what it keeps; a later call rejects with DISPOSED. */
-  dispose(): void;
-}
-
-/** f(x), and the map from a cotangent of f(x) to the cotangents of x: ȳ ↦ J(x)ᵀ ȳ. */
-export async function vjp<A extends Args, R>(
-  f: (...args: A) => R,
-  primals: { [K in keyof A]: Data<A[K]> },
-  options?: RunOptions,
-): Promise<[value: Result<R>, pullback: Pullback<A, R>]> {
-  assertFunction('vjp', 'f', f);
-  const run = readRunOptions('vjp', options);
-  const x = asArguments('vjp', 'primals', primals);
-  const kept = copyTree('vjp', x);
-  const value = await execute(
-    { where: 'vjp', f: f as Traceable, key: 'evaluate', onValues: f as Traceable, options: run },
-    x,
-  );
-  const { structure } = flatten('vjp', value, dataLeaf);
-  let primalsKept: readonly unknown[] | undefined = kept;
-  const pullback = async (cotangent: unknown): Promise<unknown> => {
-    if (primalsKept === undefined)
-      throw new PushforwardError('DISPOSED', 'vjp pullback', 'a live pullback', 'a disposed one');
-    const yBar = flattenLike('vjp pullback', structure, 'the value', cotangent, dataLeaf, 'cotangent');
-    const onValues = (args: readonly unknown[], bars: readonly Value[]): unknown =>
-      pullbackCall(f as Traceable, args, bars);
-    const execution = {
-      where: 'vjp pullback',
-      f: f as Traceable,
-      key: 'vjp',
-      onValues: onValues as Traceable,
-      options: run,
-    };
-    return withNulls('vjp', primalsKept, await execute(execution, [primalsKept, yBar]));
-  };
-  const dispose = (): void => {
-    primalsKept = undefined;
-  };
-  Object.assign(pullback, { dispose, [Symbol.dispose]: dispose });
-  return [value as Result<R>, pullback as unknown as Pullback<A, R>];
-}
-
-function copyTree(where: string, x: readonly unknown[]): readonly unknown[] {
-  return mapLeaves(where, x, (leaf) => {
-    if (typeof leaf === 'number') return leaf;
-    return leaf instanceof Tensor ? Tensor.of(leaf.data.slice(), leaf.shape) : leaf.slice();
-  }) as readonly unknown[];
-}
-
-function mapLeaves(where: string, tree: unknown, f: (leaf: Leaf) => unknown): unknown {
-  if (dataLeaf.isLeaf(tree)) return f(tree);
-  flatten(where, tree, dataLeaf); // refuses what is no tree
-  const visit = (node: unknown): unknown => {
-    if (dataLeaf.isLeaf(node)) return f(node);
-    if (Array.isArray(node)) return node.map(visit);
-    return Object.fromEntries(Object.entries(node as object).map(([key, item]) => [key, visit(item)]));
-  };
-  return visit(tree);
-}
-
-function isIntegerLeaf(leaf: Leaf): boolean {
-  return leaf instanceof Int32Array || (leaf instanceof Tensor && leaf.dtype === 'int32');
-}
-
-/** The cotangents of the real leaves only. */
-function pullbackCall(f: Traceable, args: readonly unknown[], bars: readonly Value[]): readonly Value[] {
-  const { graph, body, inputs, ranges } = traceCall('vjp', f, args);
-  const leaves = ranges.at(-1)?.[1] ?? 0;
-  const wrt = inputs.slice(0, leaves).flatMap((input, i) => (input.dtype === 'int32' ? [] : [i]));
-  const seeds = body.outputs.map((output, i) => (output.dtype === 'int32' ? null : (bars[i] as Value)));
-  return graph.emit('call', [...inputs, ...seeds], { transform: 'vjp', wrt }, [body.graph]).slice(body.outputs.length);
-}
-
-/** Puts the list of cotangents of real leaves into the form of the primals, null for int32. */
-function withNulls(where: string, primals: readonly unknown[], cotangents: unknown): unknown {
-  let next = 0;
-  return mapLeaves(where, primals, (leaf) => (isIntegerLeaf(leaf) ? null : (cotangents as readonly Tensor[])[next++]));
 }
 
 /** The Hessian of a scalar function times a vector: jvp of grad, for all arguments. */
@@ -353,6 +270,3 @@ export function jacrev<A extends Args>(f: (...args: A) => Value, options?: GradO
   };
   return transformed('jacrev', f as Traceable, `jacrev ${argnum}`, run, onValues);
 }
-
-export type { Operand };
-export { rangeOf };

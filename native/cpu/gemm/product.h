@@ -41,10 +41,14 @@ void packColumns(Matrix b, int64_t columns, int64_t depth, float* out);
 void padPanel(float* panel, int64_t columns, int64_t depth);
 
 /**
- * c [rows, columns] (+)= A B, A packed by packRows, b a panel (bStride tileColumns) or, with tileColumns columns, B as it stands.
- * `next` is what will be read after this panel: line i of it (one cache line per row) is prefetched while block i is multiplied.
+ * c (+)= A B for blocks [first, last) of `rows`: a packed by packRows, b a panel (bStride tileColumns) or, with tileColumns columns, B as
+ * it stands. [next, next + nextColumns) and the rows after it, nextStride apart, are what will be read after this panel.
  */
-void multiplyPanel(const float* a, int64_t rows, int64_t depth, const float* b, int64_t bStride, int64_t columns,
-                   float* c, int64_t cStride, bool accumulate, Prefetch next, int64_t nextColumns);
+void multiplyPanel(const float* a, int64_t rows, int64_t first, int64_t last, int64_t depth, const float* b,
+                   int64_t bStride, int64_t columns, float* c, int64_t cStride, bool accumulate, const float* next,
+                   int64_t nextStride, int64_t nextColumns);
+
+/** y[j] = Σ_p x[p·xStride] b(p, j), j < columns: a single row needs no packing, each element of b is used once. */
+void multiplyRow(const float* x, int64_t xStride, Matrix b, int64_t columns, int64_t k, float* y);
 
 }  // namespace pushforward::cpu::PUSHFORWARD_ISA

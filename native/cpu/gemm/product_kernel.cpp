@@ -110,16 +110,76 @@ static TileFunction tileOf(int64_t rows, int64_t vectors) {
   return nullptr;
 }
 
-void multiplyPanel(const float* a, int64_t rows, int64_t depth, const float* b, int64_t bStride, int64_t columns,
-                   float* c, int64_t cStride, bool accumulate, Prefetch next, int64_t nextColumns) {
-  const int64_t blocks = blockCount(rows), vectors = ceilDivide(columns, lanes);
-  for (int64_t i = 0; i < blocks; ++i) {
-    const int64_t row = blockBegin(rows, i), count = blockBegin(rows, i + 1) - row;
-    // 16 floats are a cache line. Where there is nothing to fetch, the tile asks again for what it has.
-    const Prefetch line =
-        i * 16 < nextColumns ? Prefetch{next.data + i * 16, next.stride} : Prefetch{a + row * depth, 0};
+void multiplyPanel(const float* a, int64_t rows, int64_t first, int64_t last, int64_t depth, const float* b,
+                   int64_t bStride, int64_t columns, float* c, int64_t cStride, bool accumulate, const float* next,
+                   int64_t nextStride, int64_t nextColumns) {
+  constexpr int64_t line = 16;  // floats of a cache line; a panel has at most two to a row
+  const int64_t vectors = ceilDivide(columns, lanes), lines = ceilDivide(nextColumns, line);
+  for (int64_t i = first; i < last; ++i) {
+    const int64_t row = blockBegin(rows, i), count = blockBegin(rows, i + 1) - row, begin = i - first;
+    // Where there is nothing to fetch, the tile asks again for what it has.
+    Prefetch fetch = {a + row * depth, 0, 0};
+    if (begin < lines) fetch = {next + begin * line, nextStride, lines > last - first ? line : 0};
     tileOf(count, vectors)(depth, a + row * depth, b, bStride, c + row * cStride, cStride, static_cast<int>(columns),
-                           accumulate, line);
+                           accumulate, fetch);
+  }
+}
+
+void multiplyRow(const float* x, int64_t xStride, Matrix b, int64_t columns, int64_t k, float* y) {
+  constexpr int64_t together = 4 * lanes;  // four accumulators hide the latency of a multiply-add
+  int64_t j = 0;
+  if (b.columnStride == 1) {
+    for (; j + together <= columns; j += together) {
+      Float sum0{}, sum1{}, sum2{}, sum3{};
+      const float* from = b.data + j;
+      for (int64_t p = 0; p < k; ++p, from += b.rowStride) {
+        // Rows are often a page apart, where no hardware prefetcher follows.
+        __builtin_prefetch(from + 8 * b.rowStride);
+        __builtin_prefetch(from + 8 * b.rowStride + 2 * lanes);
+        const Float left = broadcast(x[p * xStride]);
+        sum0 = multiplyAdd(left, load(from), sum0);
+        sum1 = multiplyAdd(left, load(from + lanes), sum1);
+        sum2 = multiplyAdd(left, load(from + 2 * lanes), sum2);
+        sum3 = multiplyAdd(left, load(from + 3 * lanes), sum3);
+      }
+      store(y + j, sum0);
+      store(y + j + lanes, sum1);
+      store(y + j + 2 * lanes, sum2);
+      store(y + j + 3 * lanes, sum3);
+    }
+    for (; j < columns; j += lanes) {
+      const int count = static_cast<int>(minimum(lanes, columns - j));
+      Float sum{};
+      const float* from = b.data + j;
+      for (int64_t p = 0; p < k; ++p, from += b.rowStride)
+        sum = multiplyAdd(broadcast(x[p * xStride]), count == lanes ? load(from) : loadPartial(from, count), sum);
+      storePartial(y + j, sum, count);
+    }
+    return;
+  }
+  if (b.rowStride == 1 && xStride == 1) {
+    for (; j < columns; ++j) {
+      const float* from = b.data + j * b.columnStride;
+      Float sum0{}, sum1{}, sum2{}, sum3{};
+      int64_t p = 0;
+      for (; p + together <= k; p += together) {
+        sum0 = multiplyAdd(load(x + p), load(from + p), sum0);
+        sum1 = multiplyAdd(load(x + p + lanes), load(from + p + lanes), sum1);
+        sum2 = multiplyAdd(load(x + p + 2 * lanes), load(from + p + 2 * lanes), sum2);
+        sum3 = multiplyAdd(load(x + p + 3 * lanes), load(from + p + 3 * lanes), sum3);
+      }
+      for (; p < k; p += lanes) {
+        const int count = static_cast<int>(minimum(lanes, k - p));
+        sum0 = multiplyAdd(loadPartial(x + p, count), loadPartial(from + p, count), sum0);
+      }
+      y[j] = horizontalSum((sum0 + sum1) + (sum2 + sum3));
+    }
+    return;
+  }
+  for (; j < columns; ++j) {
+    float sum = 0.0f;
+    for (int64_t p = 0; p < k; ++p) sum += x[p * xStride] * b.data[p * b.rowStride + j * b.columnStride];
+    y[j] = sum;
   }
 }
 

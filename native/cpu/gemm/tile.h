@@ -10,10 +10,13 @@ constexpr int tileColumns = tileVectors * lanes;
 // Accumulators, tileVectors of b and one of a fill the registers: 32 with AVX-512, else 16.
 constexpr int tileRows = lanes == 16 ? 14 : lanes == 8 ? 6 : 4;
 
-/** One address per step of p, `stride` floats apart: what the next panel will read, brought into the cache meanwhile. */
+/**
+ * What the next panel will be made of, brought into L2 meanwhile: for each step of p one address, `stride` floats after the last, and
+ * the one `second` floats on.
+ */
 struct Prefetch {
   const float* data;
-  int64_t stride;
+  int64_t stride, second;
 };
 
 /** b has tileColumns columns, bStride apart; fewer `columns` only limits what is written. */
@@ -36,6 +39,7 @@ static void multiplyTile(int64_t depth, const float* a, const float* b, int64_t 
       for (int v = 0; v < vectors; ++v) sum[i][v] = multiplyAdd(left, right[v], sum[i][v]);
     }
     __builtin_prefetch(next.data, 0, 2);
+    __builtin_prefetch(next.data + next.second, 0, 2);
     next.data += next.stride;
     a += rows;
     b += bStride;

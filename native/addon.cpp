@@ -1,4 +1,5 @@
 // The binding: the only file that includes napi.h. Converts arguments, guards every call, and runs plans on a native thread.
+// It is long because it is that only file: one small function per method of src/native.ts, and no logic of its own.
 #include <napi.h>
 
 #include <atomic>

@@ -50,9 +50,10 @@ export { gaussian, lowRank, type MaterialiseOptions, rademacher, type Sampler, s
 export { constant, cosine, exponentialDecay, piecewise, type Schedule, warmup } from './schedules.ts';
 export { type DType, type Leaf, type NestedNumbers, Tensor, type TypedArray, tensor } from './tensor.ts';
 export { type Operand, Value } from './trace/value.ts';
+export type { Loss, StepResult } from './trainer/core.ts';
 export type { Evaluation } from './trainer/evaluation.ts';
 export type { FitEvent, FitOptions } from './trainer/fit.ts';
-export { type Loss, type StepResult, Trainer, type TrainerOptions } from './trainer/trainer.ts';
+export { Trainer, type TrainerOptions } from './trainer/trainer.ts';
 export { type ForwardGradientResult, forwardGrad } from './transforms/forward_gradient.ts';
 export { type MinimizeOptions, type Minimum, minimize } from './transforms/minimize.ts';
 export {

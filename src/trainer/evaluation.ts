@@ -3,9 +3,8 @@ import { type DataSource, readStream } from '../data/batches.ts';
 import { contiguousArrays, Dataset } from '../data/dataset.ts';
 import type { NativeArray } from '../native.ts';
 import { aborted, runPlan } from '../plan/engine.ts';
-import type { TargetForm } from './programs.ts';
+import type { TargetForm, TrainerCore } from './core.ts';
 import { residentSet } from './residents.ts';
-import type { TrainerCore } from './trainer.ts';
 
 /** What an evaluation gives. */
 export interface Evaluation {

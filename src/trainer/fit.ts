@@ -3,9 +3,9 @@ import { assertSource, type DataSource, readStream } from '../data/batches.ts';
 import { Dataset, shuffledOrder } from '../data/dataset.ts';
 import { assertFunction, assertInteger, assertSignal, describe, PushforwardError, readOptions } from '../errors.ts';
 import type { NativeArray } from '../native.ts';
+import type { StepResult, TrainerCore } from './core.ts';
 import { type Evaluation, evaluateSource } from './evaluation.ts';
 import { residentSet } from './residents.ts';
-import type { StepResult, TrainerCore } from './trainer.ts';
 
 /** Progress of {@link Trainer.fit}: the last step of a native call, or of an epoch. */
 export interface FitEvent extends StepResult {

@@ -5,7 +5,7 @@ import { mean } from '../ops/reduce.ts';
 import { type Body, traceBody } from '../trace/body.ts';
 import type { Graph, TraceContext } from '../trace/graph.ts';
 import { Value } from '../trace/value.ts';
-import type { Loss } from './trainer.ts';
+import type { Loss, TargetForm } from './core.ts';
 import {
   type DeclaredParameter,
   emitTrainingStep,
@@ -13,12 +13,6 @@ import {
   type KnownOptimizer,
   parameterGraph,
 } from './training_program.ts';
-
-/** The shape, without the batch axis, and the type of the targets. */
-export interface TargetForm {
-  readonly targetShape: readonly number[];
-  readonly targetType: 'float32' | 'int32';
-}
 
 /** What the programs are made of. */
 export interface ModelOptions {

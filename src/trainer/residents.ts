@@ -4,7 +4,7 @@ import { describeShape, PushforwardError } from '../errors.ts';
 import type { NativeResident } from '../native.ts';
 import { type Engine, translate } from '../plan/engine.ts';
 import { sizeOf } from '../tensor.ts';
-import type { TargetForm } from './programs.ts';
+import type { TargetForm } from './core.ts';
 
 /** A resident set and what its targets look like. */
 export interface ResidentSet {

@@ -40,18 +40,16 @@ import { encodeProgram } from '../trace/encode.ts';
 import type { Graph } from '../trace/graph.ts';
 import type { Value } from '../trace/value.ts';
 import { traceContext } from '../transforms/execute.ts';
+import type { Loss, StepResult, StepsRequest, TargetForm, TrainerCore } from './core.ts';
 import { type Evaluation, evaluateSource } from './evaluation.ts';
 import { type FitEvent, type FitOptions, fitSource } from './fit.ts';
-import { evaluationProgram, modelProgram, type TargetForm, trainingProgram } from './programs.ts';
+import { evaluationProgram, modelProgram, trainingProgram } from './programs.ts';
 import {
   type DeclaredParameter,
   initialisationProgram,
   type KnownEstimator,
   type KnownOptimizer,
 } from './training_program.ts';
-
-/** One loss per example, [B]; the batch loss is their mean. `ops.softmaxCrossEntropy` is one. */
-export type Loss = (output: Value, target: Value) => Value;
 
 /** Options of {@link Trainer}. */
 export interface TrainerOptions extends Omit<RunOptions, 'signal'> {
@@ -71,16 +69,6 @@ export interface TrainerOptions extends Omit<RunOptions, 'signal'> {
   seed?: Seed;
 }
 
-/** What one training step gives. */
-export interface StepResult {
-  /** The step's number, from 0. */
-  step: number;
-  /** The batch loss before the update. */
-  loss: number;
-  /** c_k = ∇f·v_k, one per direction; absent under backprop. */
-  directionalDerivatives?: number[];
-}
-
 const optionNames = [
   ...runOptionNames.filter((name) => name !== 'signal'),
   'model',
@@ -91,33 +79,6 @@ const optionNames = [
   'optimizer',
   'seed',
 ] as const;
-
-/** What the modules of the trainer share. @internal */
-export interface TrainerCore {
-  readonly target: Target;
-  readonly engine: Engine;
-  readonly key: readonly [low: number, high: number];
-  readonly steps: number;
-  nextEpoch(): number;
-  checkedBatch(where: string, batch: unknown, name?: string): CheckedBatch;
-  trainingPlan(size: number, form: TargetForm): NativePlan;
-  evaluationPlan(size: number, form: TargetForm): NativePlan;
-  takeSteps(where: string, plan: NativePlan, request: StepsRequest): Promise<StepResult[]>;
-  /** Runs in order with every other call, and rejects with DISPOSED once the trainer is. */
-  enqueue<T>(where: string, task: () => Promise<T>): Promise<T>;
-  readonly inputShape: readonly number[];
-  readonly inputType: 'float32' | 'int32';
-  readonly batchForm: BatchForm;
-}
-
-/** Some steps in one native call. @internal */
-export interface StepsRequest {
-  readonly steps: number;
-  readonly inputs: readonly (NativeArray | null)[];
-  readonly resident?: import('../native.ts').NativeResident;
-  readonly indices?: Int32Array;
-  readonly signal?: AbortSignal | undefined;
-}
 
 /**
  * Trains a model. The constructor traces it, checks shapes, finds the device and throws at once; memory is allocated by the first call.

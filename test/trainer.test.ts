@@ -1,0 +1,686 @@
+// The trainer: steps, epochs, the order of calls, and what it keeps when something ends early.
+import { test } from 'uvu';
+import * as assert from 'uvu/assert';
+import {
+  adam,
+  adamW,
+  type Batch,
+  backprop,
+  Dataset,
+  type FitEvent,
+  forwardGradient,
+  gaussian,
+  type GradientEstimator,
+  grad,
+  lowRank,
+  nn,
+  type Optimizer,
+  ops,
+  parameter,
+  rademacher,
+  sgd,
+  sphere,
+  type StepResult,
+  type Tensor,
+  Trainer,
+  type TrainerOptions,
+  tensor,
+  type Value,
+} from '../src/index.ts';
+import { normals, uniforms } from './support/draw.ts';
+import { refuses } from './support/refusal.ts';
+
+// ---- a small problem: 4 classes of points in 20 dimensions ----------------------------------------------------------------------
+
+const [size, classes, examples] = [20, 4, 203];
+const points = normals(examples * size, 1);
+const labels = (() => {
+  const next = uniforms(2);
+  return Int32Array.from({ length: examples }, () => Math.floor(next() * classes));
+})();
+for (let i = 0; i < examples; i++) points[i * size + labels[i]!]! += 3;
+const set = Dataset.from(tensor(points, [examples, size]), tensor(labels));
+const bytes = Dataset.from(
+  Uint8Array.from(points, (x) => Math.max(0, Math.min(255, 128 + 40 * x))),
+  tensor(labels),
+);
+
+const model = () => nn.sequential(nn.dense(33, { activation: 'relu' }), nn.dense(classes));
+function trainerOf(options: Partial<TrainerOptions> = {}): Trainer {
+  return new Trainer({
+    model: model(),
+    inputShape: [size],
+    loss: ops.softmaxCrossEntropy,
+    gradient: forwardGradient(),
+    optimizer: sgd({ learningRate: 0.02 }),
+    device: 'cpu',
+    seed: 6,
+    ...options,
+  });
+}
+
+async function* batchesOf(source: Dataset, batchSize: number, seed?: number, epoch = 0, lastBatch: 'drop' | 'keep' = 'drop'): AsyncGenerator<Batch> {
+  yield* source.batches({ batchSize, epoch, lastBatch, ...(seed === undefined ? {} : { seed }) });
+}
+async function batch(at = 0, count = 32): Promise<Batch> {
+  for await (const found of batchesOf(set.slice(at, at + count), count)) return found;
+  throw new Error('no batch');
+}
+
+/** The bits of all parameters. */
+async function bitsOf(trainer: Trainer): Promise<string> {
+  const parameters = await trainer.parameters();
+  return Object.entries(parameters)
+    .map(([name, { data }]) => `${name} ${Buffer.from(data.buffer, data.byteOffset, data.byteLength).toString('base64')}`)
+    .join('\n');
+}
+
+const optimizers: Record<string, Optimizer> = {
+  sgd: sgd({ learningRate: 0.02 }),
+  momentum: sgd({ learningRate: 0.02, momentum: 0.9, weightDecay: 1e-3 }),
+  nesterov: sgd({ learningRate: 0.02, momentum: 0.9, nesterov: true }),
+  adam: adam({ learningRate: 0.01 }),
+  adamW: adamW({ learningRate: 0.01 }),
+};
+const estimators: Record<string, GradientEstimator> = {
+  backprop: backprop(),
+  default: forwardGradient(),
+  gaussian: forwardGradient({ sampler: gaussian(), directions: 3 }),
+  rademacher: forwardGradient({ sampler: rademacher() }),
+  sphere: forwardGradient({ sampler: sphere(), directions: 2 }),
+  'low rank 3': forwardGradient({ sampler: lowRank({ rank: 3 }), directions: 2 }),
+};
+
+// ---- step ---------------------------------------------------------------------------------------------------------------------
+
+test('a step gives its number, the loss before the update, and one derivative per direction', async () => {
+  for (const [name, gradient] of Object.entries(estimators)) {
+    const trainer = trainerOf({ gradient });
+    assert.is(trainer.device, 'cpu');
+    assert.is(trainer.steps, 0);
+    const before = await trainer.evaluate(set.slice(0, 32));
+    const first = await trainer.step(await batch());
+    assert.is(first.step, 0);
+    assert.ok(Math.abs(first.loss - before.loss) < 1e-5, name);
+    const second = await trainer.step(await batch(32));
+    assert.is(second.step, 1);
+    assert.is(trainer.steps, 2);
+    const expected = gradient.kind === 'backprop' ? undefined : gradient.options.directions;
+    assert.is(second.directionalDerivatives?.length, expected);
+    assert.is('directionalDerivatives' in second, expected !== undefined);
+    trainer.dispose();
+  }
+});
+
+test('backprop takes the gradient of the mean loss', async () => {
+  const trainer = trainerOf({ gradient: backprop(), optimizer: sgd({ learningRate: 0.5 }), device: 'reference' });
+  const before = await trainer.parameters();
+  const { inputs, targets } = await batch();
+  await trainer.step({ inputs, targets });
+  const after = await trainer.parameters();
+  type Four = readonly [Value, Value, Value, Value];
+  const f = ([w0, b0, w1, b1]: Four): Value =>
+    ops.softmaxCrossEntropy(ops.dense(ops.dense(inputs as Tensor, w0, b0, { activation: 'relu' }), w1, b1), targets as Tensor).mean();
+  const names = ['0.w', '0.b', '1.w', '1.b'];
+  assert.equal(Object.keys(before), names);
+  const g = (await grad(f, { device: 'reference' })(names.map((name) => before[name]) as never)) as unknown as Tensor[];
+  for (const [i, name] of names.entries()) {
+    for (const [j, value] of after[name]!.data.entries()) {
+      assert.ok(Math.abs(value - (before[name]!.data[j]! - 0.5 * g[i]!.data[j]!)) < 1e-12, `${name}[${j}]`);
+    }
+  }
+});
+
+test('the same seed repeats bit for bit, on 1 and on 2 threads; another one does not', async () => {
+  for (const [name, gradient] of Object.entries(estimators)) {
+    const run = async (seed: number | bigint, threads: number): Promise<string> => {
+      const trainer = trainerOf({ gradient, seed, threads, model: nn.sequential(nn.dense(300, { activation: 'tanh' }), nn.dense(70), nn.dense(classes)) });
+      const losses: number[] = [];
+      for (let i = 0; i < 4; i++) losses.push((await trainer.step(await batch(10 * i, 32 + i))).loss);
+      const bits = `${losses}\n${await bitsOf(trainer)}`;
+      trainer.dispose();
+      return bits;
+    };
+    const first = await run(9, 1);
+    assert.is(await run(9, 1), first, `${name}: again`);
+    assert.is(await run(9n, 2), first, `${name}: on two threads`);
+    assert.is.not(await run(10, 1), first, name);
+    assert.is.not(await run(9n + 2n ** 32n, 1), first, name);
+  }
+});
+
+test('every optimizer with every estimator: 1 and 2 threads are bit-identical over an epoch, and the loss falls', async () => {
+  for (const [rule, optimizer] of Object.entries(optimizers)) {
+    for (const [name, gradient] of Object.entries(estimators)) {
+      const run = async (threads: number): Promise<string> => {
+        const trainer = trainerOf({ gradient, optimizer, threads });
+        const before = await trainer.evaluate(set);
+        await trainer.fit(set, { epochs: 8, batchSize: 20 });
+        const after = await trainer.evaluate(set);
+        assert.ok(after.loss < before.loss, `${rule}, ${name}: ${before.loss} to ${after.loss}`);
+        const bits = await bitsOf(trainer);
+        trainer.dispose();
+        return bits;
+      };
+      assert.is(await run(1), await run(2), `${rule}, ${name}`);
+    }
+  }
+});
+
+test('what was given may change as soon as the call has returned', async () => {
+  const { inputs, targets } = await batch();
+  const own = { inputs: tensor((inputs as Tensor).data.slice(), [32, size]), targets: tensor((targets as Tensor).data.slice()) };
+  const one = trainerOf();
+  const two = trainerOf();
+  const stepped = one.step(own);
+  own.inputs.data.fill(0);
+  own.targets.data.fill(0);
+  assert.equal(await stepped, await two.step({ inputs, targets }));
+  const x = (inputs as Tensor).data.slice();
+  const predicted = one.predict(tensor(x, [32, size]));
+  x.fill(0);
+  assert.equal((await predicted).data, (await two.predict(inputs)).data);
+});
+
+// ---- fit: which examples, in which order ------------------------------------------------------------------------------------
+
+test('the order is that of Dataset.batches with the same seed: float, byte, sliced and split sets, drop and keep', async () => {
+  const [part] = set.split(0.7, 3);
+  const sets: Record<string, Dataset> = { float: set, bytes, slice: set.slice(20, 150), split: part, 'slice of a split': part.slice(5, 100) };
+  for (const [name, source] of Object.entries(sets)) {
+    for (const lastBatch of ['drop', 'keep'] as const) {
+      const fitted = trainerOf({ seed: 31 });
+      const stepped = trainerOf({ seed: 31 });
+      const { steps, epochs, aborted } = await fitted.fit(source, { epochs: 3, batchSize: 32, lastBatch });
+      let last: StepResult | undefined;
+      for (let epoch = 0; epoch < 3; epoch++) {
+        for await (const found of batchesOf(source, 32, 31, epoch, lastBatch)) last = await stepped.step(found);
+      }
+      assert.is(steps, stepped.steps, name);
+      assert.is(steps, 3 * (lastBatch === 'drop' ? Math.floor(source.length / 32) : Math.ceil(source.length / 32)));
+      assert.is(aborted, false);
+      assert.is(epochs.length, 3);
+      assert.is(epochs.at(-1)?.loss, last?.loss);
+      assert.is(await bitsOf(fitted), await bitsOf(stepped), `${name}, ${lastBatch}`);
+      // The next fit goes on with the next order.
+      await fitted.fit(source, { epochs: 1, batchSize: 32, lastBatch });
+      for await (const found of batchesOf(source, 32, 31, 3, lastBatch)) await stepped.step(found);
+      assert.is(await bitsOf(fitted), await bitsOf(stepped), `${name}, ${lastBatch}, again`);
+      fitted.dispose();
+      stepped.dispose();
+    }
+  }
+});
+
+test('a stream is taken batch by batch, and started again every epoch', async () => {
+  let starts = 0;
+  const source = async function* (): AsyncGenerator<Batch> {
+    const epoch = starts++;
+    yield* batchesOf(set, 24, 6, epoch, 'keep');
+  };
+  const streamed = trainerOf();
+  const fitted = trainerOf();
+  const events: FitEvent[] = [];
+  const result = await streamed.fit(source, { epochs: 2, batchSize: 1, onProgress: (event) => events.push(event) });
+  await fitted.fit(set, { epochs: 2, batchSize: 24, lastBatch: 'keep' });
+  assert.is(starts, 2);
+  assert.is(result.steps, 18);
+  assert.is(result.epochs.length, 2);
+  assert.is(events.length, 18);
+  assert.equal(events.map(({ step }) => step), Array.from({ length: 18 }, (_, i) => i));
+  assert.equal(events.map(({ epoch }) => epoch), Array.from({ length: 18 }, (_, i) => Math.floor(i / 9)));
+  assert.is(await bitsOf(streamed), await bitsOf(fitted));
+});
+
+test('a stream that throws ends fit with its error, and is closed; so is one that is left', async () => {
+  const trainer = trainerOf();
+  let closed = 0;
+  const breaking = async function* (): AsyncGenerator<Batch> {
+    try {
+      yield await batch();
+      throw new RangeError('the disk is gone');
+    } finally {
+      closed++;
+    }
+  };
+  await trainer.fit(breaking, { epochs: 1, batchSize: 1 }).then(
+    () => assert.unreachable(),
+    (error: Error) => assert.is(error.message, 'the disk is gone'),
+  );
+  assert.is(closed, 1);
+  assert.is(trainer.steps, 1);
+  const stop = new AbortController();
+  const endless = async function* (): AsyncGenerator<Batch> {
+    try {
+      while (true) yield await batch();
+    } finally {
+      closed++;
+    }
+  };
+  const result = await trainer.fit(endless, { epochs: 1, batchSize: 1, signal: stop.signal, onProgress: ({ step }) => step === 5 && stop.abort() });
+  assert.is(result.aborted, true);
+  assert.is(result.steps, 5);
+  assert.is(closed, 2);
+});
+
+test('progress: steps grow, epochs count from 0, the last event of an epoch carries the validation', async () => {
+  const [train, validation] = set.split(0.8, 1);
+  const events: FitEvent[] = [];
+  const trainer = trainerOf({ gradient: backprop(), optimizer: sgd({ learningRate: 0.1 }) });
+  const { steps, epochs } = await trainer.fit(train, { epochs: 4, batchSize: 16, validation, onProgress: (event) => events.push(event) });
+  assert.is(steps, 4 * Math.floor(train.length / 16));
+  assert.is(epochs.length, 4);
+  const validated = events.filter((event) => event.validation !== undefined);
+  assert.equal(validated, epochs);
+  for (const [i, event] of events.entries()) {
+    assert.ok(i === 0 || event.step >= events[i - 1]!.step);
+    assert.ok(event.examplesPerSecond > 0 && Number.isFinite(event.loss));
+  }
+  assert.equal(epochs.map(({ epoch, step }) => [epoch, step]), [0, 1, 2, 3].map((epoch) => [epoch, ((epoch + 1) * steps) / 4 - 1]));
+  const { loss, metrics } = await trainer.evaluate(validation);
+  assert.ok(Math.abs(loss - epochs[3]!.validation!.loss) < 1e-6);
+  assert.is(metrics.accuracy, epochs[3]!.validation!.metrics.accuracy);
+  assert.ok(metrics.accuracy! > 0.6, `accuracy ${metrics.accuracy}`);
+});
+
+test('what onProgress throws rejects fit; the trainer goes on', async () => {
+  const trainer = trainerOf();
+  const told = new Error('enough');
+  const running = trainer.fit(set, {
+    epochs: 50,
+    batchSize: 20,
+    onProgress: () => {
+      throw told;
+    },
+  });
+  await running.then(
+    () => assert.unreachable(),
+    (error) => assert.is(error, told),
+  );
+  assert.is((await trainer.step(await batch())).step, trainer.steps - 1);
+});
+
+test('events: the same as onProgress; leaving the loop ends the training', async () => {
+  const trainer = trainerOf();
+  const seen: FitEvent[] = [];
+  const told: FitEvent[] = [];
+  for await (const event of trainer.events(set, { epochs: 3, batchSize: 20, onProgress: (event) => told.push(event) })) seen.push(event);
+  assert.equal(seen, told);
+  assert.is(seen.at(-1)?.step, 29);
+  assert.is(trainer.steps, 30);
+  for await (const event of trainer.events(set, { epochs: 1_000_000, batchSize: 20 })) {
+    if (event.step > 50) break;
+  }
+  const left = trainer.steps;
+  await trainer.parameters();
+  // The call in flight may end after the loop was left, no further one begins.
+  await new Promise((resolve) => setTimeout(resolve, 60));
+  const settled = trainer.steps;
+  await new Promise((resolve) => setTimeout(resolve, 60));
+  assert.is(trainer.steps, settled);
+  assert.ok(settled >= left && settled < 1_000_000);
+  await trainer.step(await batch()); // no longer busy
+  // A failure comes out of the loop.
+  await refuses([
+    async () => {
+      for await (const _ of trainer.events(set, { epochs: 1, batchSize: 1000 }));
+    },
+    'INVALID_ARGUMENT',
+    'a batchSize of at most the 203 examples',
+  ]);
+});
+
+// ---- abort, order of calls ------------------------------------------------------------------------------------------------------
+
+test('abort of fit: resolves with aborted, and the parameters of its last whole step', async () => {
+  const reference = trainerOf();
+  const trainer = trainerOf();
+  const stop = new AbortController();
+  const epochs = 100_000;
+  setTimeout(() => stop.abort(), 40);
+  const result = await trainer.fit(set, { epochs, batchSize: 20, signal: stop.signal });
+  assert.is(result.aborted, true);
+  assert.is(result.steps, trainer.steps);
+  assert.ok(result.steps > 0 && result.steps < epochs * 10);
+  assert.is(result.epochs.length, Math.floor(result.steps / 10));
+  let epoch = 0;
+  while (reference.steps < result.steps) {
+    for await (const found of batchesOf(set, 20, 6, epoch++)) if (reference.steps < result.steps) await reference.step(found);
+  }
+  assert.is(await bitsOf(trainer), await bitsOf(reference));
+  await trainer.step(await batch());
+  // Aborted before: nothing happens.
+  const none = await trainer.fit(set, { epochs: 1, batchSize: 20, signal: AbortSignal.abort() });
+  assert.equal(none, { steps: 0, epochs: [], aborted: true });
+  // After its end a signal means nothing.
+  const late = new AbortController();
+  assert.is((await trainer.fit(set, { epochs: 1, batchSize: 20, signal: late.signal })).aborted, false);
+  late.abort();
+  await trainer.step(await batch());
+});
+
+test('abort of step, predict and evaluate before they begin: ABORTED, nothing changed', async () => {
+  const trainer = trainerOf();
+  const before = await bitsOf(trainer);
+  const signal = AbortSignal.abort();
+  const { inputs, targets } = await batch();
+  await refuses([() => trainer.step({ inputs, targets }, { signal }), 'ABORTED', 'Trainer.step']);
+  await refuses([() => trainer.predict(inputs, { signal }), 'ABORTED', 'Trainer.predict']);
+  await refuses([() => trainer.evaluate(set, { signal }), 'ABORTED', 'Trainer.evaluate']);
+  await refuses([() => trainer.evaluate(() => batchesOf(set, 20), { signal }), 'ABORTED', 'Trainer.evaluate']);
+  assert.is(await bitsOf(trainer), before);
+  assert.is(trainer.steps, 0);
+});
+
+test('predict, evaluate and parameters are served while fit runs, in order', async () => {
+  const trainer = trainerOf();
+  const stop = new AbortController();
+  let running = true;
+  const fit = trainer.fit(set, { epochs: 100_000, batchSize: 20, signal: stop.signal }).finally(() => {
+    running = false;
+  });
+  const { inputs } = await batch();
+  const order: string[] = [];
+  for (let i = 0; i < 5; i++) {
+    await Promise.all([
+      trainer.predict(inputs).then((y) => {
+        assert.equal(y.shape, [32, classes]);
+        order.push('predict');
+      }),
+      trainer.evaluate(set.slice(0, 40), { batchSize: 40 }).then(({ loss }) => {
+        assert.ok(Number.isFinite(loss));
+        order.push('evaluate');
+      }),
+      trainer.parameters().then((found) => {
+        assert.is(Object.keys(found).length, 4);
+        order.push('parameters');
+      }),
+    ]);
+    assert.ok(running);
+  }
+  assert.equal(order, Array.from({ length: 15 }, (_, i) => ['predict', 'evaluate', 'parameters'][i % 3]));
+  assert.ok(trainer.steps > 0);
+  stop.abort();
+  await fit;
+});
+
+test('BUSY: two training calls at once', async () => {
+  const trainer = trainerOf();
+  const one = await batch();
+  const calls: Record<string, () => Promise<unknown>> = {
+    step: () => trainer.step(one),
+    fit: () => trainer.fit(set, { epochs: 1, batchSize: 20 }),
+    setParameters: () => trainer.setParameters({}),
+    events: () => trainer.events(set, { epochs: 1, batchSize: 20 })[Symbol.asyncIterator]().next(),
+  };
+  for (const [first, start] of Object.entries(calls)) {
+    if (first === 'events') continue;
+    for (const [second, call] of Object.entries(calls)) {
+      const running = start();
+      await refuses([call, 'BUSY', 'no other training call in flight']);
+      await running;
+      assert.ok(second);
+    }
+  }
+  await trainer.step(one);
+});
+
+test('DISPOSED: calls in flight reject, later ones too, other trainers do not notice', async () => {
+  const one = await batch();
+  const flights: Record<string, (trainer: Trainer) => Promise<unknown>> = {
+    step: (trainer) => trainer.step(one),
+    'fit of a set': (trainer) => trainer.fit(set, { epochs: 100_000, batchSize: 20 }),
+    'fit of a stream': (trainer) => trainer.fit(() => batchesOf(set, 20), { epochs: 100_000, batchSize: 20 }),
+    predict: (trainer) => trainer.predict(one.inputs),
+    evaluate: (trainer) => trainer.evaluate(set),
+    parameters: (trainer) => trainer.parameters(),
+    setParameters: (trainer) => trainer.setParameters({ '1.b': new Float32Array(classes) }),
+  };
+  const other = trainerOf();
+  const bystander = other.fit(set, { epochs: 30, batchSize: 20 });
+  for (const [name, start] of Object.entries(flights)) {
+    for (const delay of [0, 15]) {
+      const trainer = trainerOf();
+      if (delay > 0) await trainer.step(one);
+      const flight = start(trainer);
+      const others = Object.values(flights).map((begin) => (delay > 0 ? begin(trainer).catch((error) => error) : undefined));
+      if (delay > 0 && !name.startsWith('fit')) {
+        trainer.dispose();
+      } else {
+        await new Promise((resolve) => setTimeout(resolve, name.startsWith('fit') ? delay : 0));
+        trainer.dispose();
+      }
+      if (name.startsWith('fit') || delay > 0) await refuses([() => flight, 'DISPOSED', 'a live trainer']);
+      else await flight.catch(() => undefined);
+      await Promise.all(others);
+      for (const begin of Object.values(flights)) await refuses([() => begin(trainer), 'DISPOSED', 'a live trainer']);
+      await refuses([() => trainer.memory(), 'DISPOSED', 'a live trainer']);
+      await refuses([() => trainer.describe(), 'DISPOSED', 'a live trainer']);
+      trainer.dispose();
+      assert.ok(trainer.steps >= 0);
+      assert.is(trainer.device, 'cpu');
+    }
+  }
+  assert.is((await bystander).steps, 300);
+  const scoped = trainerOf();
+  scoped[Symbol.dispose]();
+  await refuses([() => scoped.parameters(), 'DISPOSED', 'Trainer.parameters']);
+});
+
+// ---- parameters -----------------------------------------------------------------------------------------------------------------
+
+test('parameters are copies, by name in order of declaration; setParameters replaces some or all', async () => {
+  const trainer = trainerOf();
+  const first = await trainer.parameters();
+  assert.equal(
+    Object.entries(first).map(([name, { shape, dtype }]) => [name, [...shape], dtype]),
+    [
+      ['0.w', [size, 33], 'float32'],
+      ['0.b', [33], 'float32'],
+      ['1.w', [33, classes], 'float32'],
+      ['1.b', [classes], 'float32'],
+    ],
+  );
+  const bits = await bitsOf(trainer);
+  first['0.w']!.data.fill(7);
+  assert.is(await bitsOf(trainer), bits);
+  const w = normals(33 * classes, 4);
+  await trainer.setParameters({ '1.w': tensor(w, [33, classes]), '1.b': Float32Array.of(1, 2, 3, 4) });
+  const second = await trainer.parameters();
+  assert.equal([...second['1.w']!.data], [...w]);
+  assert.equal([...second['1.b']!.data], [1, 2, 3, 4]);
+  w.fill(0);
+  assert.not.equal([...(await trainer.parameters())['1.w']!.data], [...w]);
+  const twin = trainerOf({ seed: 77 });
+  await twin.setParameters(second);
+  assert.is(await bitsOf(twin), await bitsOf(trainer));
+  // All is checked before anything is written.
+  const kept = await bitsOf(trainer);
+  await refuses([
+    () => trainer.setParameters({ '1.b': new Float32Array(classes), '0.b': new Float32Array(5) }),
+    'SHAPE_MISMATCH',
+    "'0.b' of shape [33]",
+  ]);
+  assert.is(await bitsOf(trainer), kept);
+  await trainer.setParameters({});
+  assert.is(await bitsOf(trainer), kept);
+});
+
+test('initial values: by initializer, the same for the same seed', async () => {
+  const shape = [50, 40];
+  const custom = (x: Value): Value => {
+    const he = parameter('he', shape);
+    const glorot = parameter('glorot', shape, 'glorotUniform');
+    const zeros = parameter('zeros', [40], 'zeros');
+    const ones = parameter('ones', [40], 'ones');
+    return ops.dense(x, ops.add(he, glorot), ops.mul(zeros, ones));
+  };
+  const make = (seed: number) => trainerOf({ model: custom, inputShape: [50], seed, loss: ops.meanSquaredError });
+  const { he, glorot, zeros, ones } = (await make(1).parameters()) as Record<string, Tensor>;
+  const squares = (t: Tensor): number => (t.data as Float32Array).reduce((sum, x) => sum + x * x, 0) / t.data.length;
+  assert.ok(Math.abs(squares(he!) / (2 / 50) - 1) < 0.12);
+  const limit = Math.sqrt(6 / 90);
+  assert.ok(Math.abs(squares(glorot!) / (limit ** 2 / 3) - 1) < 0.12);
+  assert.ok((glorot!.data as Float32Array).every((x) => Math.abs(x) <= limit));
+  assert.equal(new Set(zeros!.data), new Set([0]));
+  assert.equal(new Set(ones!.data), new Set([1]));
+  assert.is(await bitsOf(make(1)), await bitsOf(make(1)));
+  assert.is.not(await bitsOf(make(1)), await bitsOf(make(2)));
+});
+
+test('a layer used twice shares its weights; nested names', async () => {
+  const layer = nn.dense(size, { activation: 'tanh' });
+  const trainer = trainerOf({ model: nn.sequential(layer, nn.sequential(nn.tanh(), layer, nn.residual(nn.dense(size))), layer, nn.dense(classes)) });
+  const names = Object.keys(await trainer.parameters());
+  assert.equal(names, ['0.w', '0.b', '1.2.w', '1.2.b', '3.w', '3.b']);
+  const { loss } = await trainer.step(await batch());
+  assert.ok(Number.isFinite(loss));
+  const shared = trainerOf({ model: nn.sequential(layer, layer, nn.dense(classes)), gradient: backprop(), optimizer: sgd({ learningRate: 0.1 }) });
+  const before = await shared.evaluate(set);
+  await shared.fit(set, { epochs: 5, batchSize: 20 });
+  assert.ok((await shared.evaluate(set)).loss < before.loss);
+});
+
+// ---- evaluate and predict ---------------------------------------------------------------------------------------------------------
+
+test('evaluate: the mean over all examples whatever the batch size; accuracy for labels alone', async () => {
+  const trainer = trainerOf();
+  const whole = await trainer.evaluate(set, { batchSize: 1000 });
+  assert.equal(Object.keys(whole.metrics), ['accuracy']);
+  for (const batchSize of [1, 7, 100, 203, 256]) {
+    const { loss, metrics } = await trainer.evaluate(set, { batchSize });
+    assert.ok(Math.abs(loss - whole.loss) < 1e-5 * Math.abs(whole.loss), `batches of ${batchSize}`);
+    assert.is(metrics.accuracy, whole.metrics.accuracy);
+  }
+  const streamed = await trainer.evaluate(() => batchesOf(set, 50, undefined, 0, 'keep'));
+  assert.ok(Math.abs(streamed.loss - whole.loss) < 1e-5);
+  assert.is(streamed.metrics.accuracy, whole.metrics.accuracy);
+  const output = await trainer.predict((await batch(0, examples)).inputs);
+  let right = 0;
+  for (let i = 0; i < examples; i++) {
+    const row = output.data.subarray(i * classes, (i + 1) * classes) as Float32Array;
+    if (row.indexOf(Math.max(...row)) === labels[i]) right++;
+  }
+  assert.is(whole.metrics.accuracy, right / examples);
+  const regression = trainerOf({ loss: ops.meanSquaredError, model: nn.dense(3) });
+  const targets = tensor(normals(examples * 3, 5), [examples, 3]);
+  const { metrics, loss } = await regression.evaluate(Dataset.from(tensor(points, [examples, size]), targets));
+  assert.equal(metrics, {});
+  assert.ok(loss > 0);
+  assert.is(trainer.steps, 0);
+});
+
+test('predict at any batch size, also one example, and from a typed array of a rank-1 model', async () => {
+  const trainer = trainerOf();
+  const { inputs } = await batch(0, 32);
+  const whole = await trainer.predict(inputs);
+  for (const i of [0, 31]) {
+    const one = await trainer.predict(tensor(points.slice(i * size, (i + 1) * size), [1, size]));
+    assert.equal(one.shape, [1, classes]);
+    for (let j = 0; j < classes; j++) assert.ok(Math.abs((one.data[j] as number) - (whole.data[i * classes + j] as number)) < 1e-5);
+  }
+});
+
+test('integer inputs', async () => {
+  const table = (x: Value): Value => {
+    const rows = ops.equal(x.reshape([x.shape[0] ?? 1, 1]), tensor(Int32Array.from({ length: 5 }, (_, i) => i), [1, 5]));
+    return ops.where(rows, 1, 0).matmul(parameter('table', [5, classes]));
+  };
+  const trainer = trainerOf({ model: table, inputShape: [], inputType: 'int32', gradient: backprop() });
+  const y = await trainer.predict(Int32Array.of(3, 0));
+  const rows = (await trainer.parameters()).table!.data;
+  assert.equal([...y.data], [...rows.slice(12, 16), ...rows.slice(0, 4)]);
+  const { loss } = await trainer.step({ inputs: Int32Array.of(1, 2), targets: Int32Array.of(0, 3) });
+  assert.ok(Number.isFinite(loss));
+});
+
+// ---- numbers that are not finite ------------------------------------------------------------------------------------------------
+
+test('NaN in a training batch: NUMERIC with the step, parameters and state bit-equal, and training goes on', async () => {
+  for (const [name, gradient] of Object.entries(estimators)) {
+    for (const [rule, optimizer] of Object.entries(optimizers)) {
+      const trainer = trainerOf({ gradient, optimizer });
+      const twin = trainerOf({ gradient, optimizer });
+      const [one, two] = [await batch(), await batch(40)];
+      for (const each of [trainer, twin]) await each.step(one);
+      const before = await bitsOf(trainer);
+      for (const bad of [Number.NaN, Number.POSITIVE_INFINITY]) {
+        const poisoned = (two.inputs as Tensor).data.slice();
+        poisoned[37] = bad;
+        await refuses([() => trainer.step({ inputs: tensor(poisoned, [32, size]), targets: two.targets }), 'NUMERIC', 'at step 1; that step changed nothing']);
+        assert.is(await bitsOf(trainer), before, `${name}, ${rule}`);
+        assert.is(trainer.steps, 1);
+      }
+      assert.equal(await trainer.step(two), await twin.step(two), `${name}, ${rule}: momentum and moments are as before`);
+      assert.is(await bitsOf(trainer), await bitsOf(twin), `${name}, ${rule}`);
+      trainer.dispose();
+      twin.dispose();
+    }
+  }
+});
+
+test('NaN in a set, in the middle of fit: the steps before it are taken, the count is right', async () => {
+  const poisoned = points.slice();
+  poisoned[100 * size + 3] = Number.NaN;
+  const bad = Dataset.from(tensor(poisoned, [examples, size]), tensor(labels));
+  const trainer = trainerOf();
+  await trainer.fit(set, { epochs: 2, batchSize: 20 }); // so that many steps go into one call
+  const stepped = trainerOf();
+  for (let epoch = 0; epoch < 2; epoch++) for await (const found of batchesOf(set, 20, 6, epoch)) await stepped.step(found);
+  let failed = -1;
+  for await (const found of batchesOf(bad, 20, 6, 2)) {
+    try {
+      await stepped.step(found);
+    } catch {
+      failed = stepped.steps;
+      break;
+    }
+  }
+  assert.ok(failed >= 20);
+  await refuses([() => trainer.fit(bad, { epochs: 1, batchSize: 20 }), 'NUMERIC', `at step ${failed};`]);
+  assert.is(trainer.steps, failed);
+  assert.is(await bitsOf(trainer), await bitsOf(stepped));
+  await trainer.step(await batch());
+});
+
+test('a label outside the classes is NUMERIC too; predict and evaluate pass NaN through', async () => {
+  const trainer = trainerOf();
+  const { inputs } = await batch(0, 2);
+  for (const label of [-1, classes, 2 ** 31 - 1, -(2 ** 31)]) {
+    const targets = Int32Array.of(0, label);
+    await refuses([() => trainer.step({ inputs, targets }), 'NUMERIC', 'at step 0']);
+  }
+  const x = new Float32Array(2 * size);
+  x[0] = Number.NaN;
+  const y = await trainer.predict(tensor(x, [2, size]));
+  assert.ok(Number.isNaN(y.data[0]) && Number.isFinite(y.data[classes]));
+  const { loss } = await trainer.evaluate(Dataset.from(tensor(x, [2, size]), tensor(Int32Array.of(0, 1))));
+  assert.ok(Number.isNaN(loss));
+});
+
+// ---- float64 ----------------------------------------------------------------------------------------------------------------------
+
+test('float64 on reference: parameters, batches and results; cpu follows it to float32', async () => {
+  const reference = trainerOf({ device: 'reference', gradient: forwardGradient({ sampler: rademacher() }) });
+  assert.is(reference.device, 'reference');
+  const cpu = trainerOf({ gradient: forwardGradient({ sampler: rademacher() }) });
+  const start = await cpu.parameters();
+  await reference.setParameters(start);
+  const found = await reference.parameters();
+  for (const [name, { dtype, data }] of Object.entries(found)) {
+    assert.is(dtype, 'float64');
+    assert.equal([...data], [...start[name]!.data]);
+  }
+  const { inputs, targets } = await batch();
+  const wide = tensor(Float64Array.from((inputs as Tensor).data), [32, size]);
+  for (let i = 0; i < 5; i++) {
+    const [a, b] = [await reference.step({ inputs: i % 2 ? wide : inputs, targets }), await cpu.step({ inputs, targets })];
+    assert.ok(Math.abs(a.loss - b.loss) < 1e-5, `loss ${i}: ${a.loss} and ${b.loss}`);
+    assert.ok(Math.abs(a.directionalDerivatives![0]! - b.directionalDerivatives![0]!) < 1e-4);
+  }
+  assert.is((await reference.predict(wide)).dtype, 'float64');
+  await reference.setParameters({ '1.b': Float64Array.of(1 / 3, 0, 0, 0) });
+  assert.is((await reference.parameters())['1.b']!.data[0], 1 / 3);
+});
+
+test.run();

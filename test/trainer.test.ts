@@ -149,20 +149,33 @@ test('the same seed repeats bit for bit, on 1 and on 2 threads; another one does
   }
 });
 
-test('every optimizer with every estimator: 1 and 2 threads are bit-identical over an epoch, and the loss falls', async () => {
+test('every optimizer with every estimator: 1 and 2 threads are bit-identical over epochs; by backprop the loss falls', async () => {
   for (const [rule, optimizer] of Object.entries(optimizers)) {
     for (const [name, gradient] of Object.entries(estimators)) {
       const run = async (threads: number): Promise<string> => {
         const trainer = trainerOf({ gradient, optimizer, threads });
         const before = await trainer.evaluate(set);
-        await trainer.fit(set, { epochs: 8, batchSize: 20 });
+        await trainer.fit(set, { epochs: 4, batchSize: 20 });
         const after = await trainer.evaluate(set);
-        assert.ok(after.loss < before.loss, `${rule}, ${name}: ${before.loss} to ${after.loss}`);
+        if (gradient.kind === 'backprop') assert.ok(after.loss < 0.8 * before.loss, `${rule}: ${before.loss} to ${after.loss}`);
         const bits = await bitsOf(trainer);
         trainer.dispose();
         return bits;
       };
       assert.is(await run(1), await run(2), `${rule}, ${name}`);
+    }
+  }
+});
+
+test('by forward gradients the loss falls, at a rate that their variance allows', async () => {
+  for (const [name, gradient] of Object.entries(estimators)) {
+    for (const optimizer of [sgd({ learningRate: 1e-3 }), adam({ learningRate: 2e-3 })]) {
+      const trainer = trainerOf({ gradient, optimizer });
+      const before = await trainer.evaluate(set);
+      await trainer.fit(set, { epochs: 100, batchSize: 20 });
+      const after = await trainer.evaluate(set);
+      assert.ok(after.loss < 0.75 * before.loss, `${name}, ${optimizer.kind}: ${before.loss} to ${after.loss}`);
+      trainer.dispose();
     }
   }
 });
@@ -342,7 +355,8 @@ test('abort of fit: resolves with aborted, and the parameters of its last whole 
   assert.is(result.aborted, true);
   assert.is(result.steps, trainer.steps);
   assert.ok(result.steps > 0 && result.steps < epochs * 10);
-  assert.is(result.epochs.length, Math.floor(result.steps / 10));
+  // An abort in the last call of an epoch finds it without its validation: it does not count.
+  assert.ok([0, 1].includes(Math.floor(result.steps / 10) - result.epochs.length));
   let epoch = 0;
   while (reference.steps < result.steps) {
     for await (const found of batchesOf(set, 20, 6, epoch++)) if (reference.steps < result.steps) await reference.step(found);

@@ -38,7 +38,6 @@ import { ratesFor } from '../schedules.ts';
 import { assertShape, type Leaf, Tensor, toTensor } from '../tensor.ts';
 import { encodeProgram } from '../trace/encode.ts';
 import type { Graph } from '../trace/graph.ts';
-import type { Value } from '../trace/value.ts';
 import { traceContext } from '../transforms/execute.ts';
 import type { Loss, StepResult, StepsRequest, TargetForm, TrainerCore } from './core.ts';
 import { type Evaluation, evaluateSource } from './evaluation.ts';

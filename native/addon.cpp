@@ -6,6 +6,7 @@
 #include <cmath>
 #include <cstring>
 #include <limits>
+#include <stdexcept>
 
 #include "core/error.h"
 #include "core/session.h"
@@ -31,6 +32,8 @@ auto guarded(Napi::Env env, const F& f) -> decltype(f()) {
     throw toNapi(env, error);
   } catch (const std::bad_alloc&) {
     throw toNapi(env, Error(Code::OUT_OF_MEMORY, "[memory] expected an allocation to succeed but received a refusal"));
+  } catch (const std::length_error&) {
+    throw toNapi(env, Error(Code::OUT_OF_MEMORY, "[memory] expected a size that fits but received a larger one"));
   }
 }
 
@@ -145,8 +148,26 @@ class RunWorker : public Napi::AsyncWorker {
   }
 
   void OnOK() override {
+    Napi::HandleScope scope(Env());
+    try {
+      deferred_.Resolve(resultObject());
+    } catch (const Napi::Error& error) {
+      // Arrays that JavaScript has no room for.
+      Napi::Error refused =
+          toNapi(Env(), Error(Code::OUT_OF_MEMORY, "[run] expected room for the results but received " + error.Message()));
+      deferred_.Reject(refused.Value());
+    }
+  }
+
+  void OnError(const Napi::Error& error) override {
+    Napi::HandleScope scope(Env());
+    error.Value().Set("code", code_);
+    deferred_.Reject(error.Value());
+  }
+
+ private:
+  Napi::Object resultObject() {
     Napi::Env env = Env();
-    Napi::HandleScope scope(env);
     const size_t realBytes = compiled_->session->device().realBytes;
     Napi::Object out = Napi::Object::New(env);
     out.Set("steps", Napi::Number::New(env, double(result_.steps)));
@@ -162,16 +183,9 @@ class RunWorker : public Napi::AsyncWorker {
       recorded.Set(static_cast<uint32_t>(i),
                    copyOut(env, result_.recorded[i].data(), result_.recorded[i].size(), DType::real, realBytes));
     out.Set("recorded", recorded);
-    deferred_.Resolve(out);
+    return out;
   }
 
-  void OnError(const Napi::Error& error) override {
-    Napi::HandleScope scope(Env());
-    error.Value().Set("code", code_);
-    deferred_.Reject(error.Value());
-  }
-
- private:
   std::shared_ptr<Compiled> compiled_;
   RunRequest request_;
   RunResult result_;

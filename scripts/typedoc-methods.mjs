@@ -3,8 +3,9 @@ import { Converter, ReflectionKind } from 'typedoc';
 
 export function load(app) {
   app.converter.on(Converter.EVENT_RESOLVE_BEGIN, ({ project }) => {
-    const ops = project.getChildByName('ops');
-    const value = project.getChildByName('Value');
+    const find = (kind, name) => project.getReflectionsByKind(kind).find((reflection) => reflection.name === name);
+    const ops = find(ReflectionKind.Namespace, 'ops');
+    const value = find(ReflectionKind.Class, 'Value');
     for (const method of value?.children ?? []) {
       const op = ops?.getChildByName(method.name);
       const comment = op?.comment ?? op?.signatures?.[0]?.comment;

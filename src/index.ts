@@ -24,11 +24,20 @@ export {
   forwardGradient,
   type GradientEstimator,
 } from './estimators/gradient.ts';
-export { type DenseLayerOptions, type Initializer, type Model, nn, parameter } from './nn/index.ts';
+export {
+  type DenseLayerOptions,
+  type EmbeddingLayerOptions,
+  type Initializer,
+  type Model,
+  nn,
+  parameter,
+} from './nn/index.ts';
 export {
   type Activation,
+  type CumsumOptions,
   type DenseOptions,
   type MatmulOptions,
+  type NormOptions,
   type Ops,
   ops,
   type RandomOptions,

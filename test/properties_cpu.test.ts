@@ -207,6 +207,33 @@ function stretched(): Sample[][] {
         `${op} long first`,
         lengths.slice(0, -2).map((n) => ({ ...opCase, attributes: { axis: 0 }, inputs: [to(first!, [n, 3])] })),
       );
+    } else if (op === 'layerNorm' || op === 'rmsNorm') {
+      add(
+        `${op} ${inputs.length}`,
+        lengths.map((n) => ({
+          ...opCase,
+          inputs: [[2, n], [n], [n]].slice(0, inputs.length).map((s) => to(first!, s)),
+        })),
+      );
+    } else if (op === 'gather') {
+      add(
+        op,
+        lengths.map((n) => ({
+          ...opCase,
+          attributes: {},
+          inputs: [to(first!, [3, n])],
+          integers: [{ shape: [4], below: 3 }],
+        })),
+      );
+    } else if (op === 'cumsum' || op === 'argmax') {
+      add(
+        `${op} last`,
+        lengths.slice(0, -3).map((n) => ({ ...opCase, attributes: { axis: 1 }, inputs: [to(first!, [2, n])] })),
+      );
+      add(
+        `${op} first`,
+        lengths.map((n) => ({ ...opCase, attributes: { axis: 0 }, inputs: [to(first!, [3, n])] })),
+      );
     } else if (op === 'softmaxCrossEntropy') {
       add(
         op,

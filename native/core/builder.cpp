@@ -6,6 +6,8 @@
 
 namespace pushforward {
 
+constexpr size_t maxNodes = size_t{1} << 18;
+
 static void checkAttributes(const Op& op, const Attributes& attributes) {
   for (const auto& entry : attributes.entries()) {
     const AttributeSpec* spec = nullptr;
@@ -31,6 +33,9 @@ static void checkAttributes(const Op& op, const Attributes& attributes) {
 
 std::vector<ValueId> Builder::emit(const Op& op, std::vector<ValueId> inputs, Attributes attributes,
                                    std::vector<std::shared_ptr<const Program>> bodies) {
+  // Derivatives of derivatives multiply: a few bytes of nested calls would else take all memory.
+  if (program_.nodes.size() >= maxNodes)
+    fail(Code::INVALID_ARGUMENT, op.name, "a program of at most 2^18 nodes, its transformations written out", "more");
   int count = static_cast<int>(inputs.size());
   if (count < op.minInputs || count > op.maxInputs)
     fail(Code::INVALID_ARGUMENT, op.name,

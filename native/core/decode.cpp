@@ -97,6 +97,8 @@ std::shared_ptr<const Program> readBody(Reader& reader, int depth) {
     uint32_t count = reader.count(5);
     for (uint32_t a = 0; a < count; ++a) {
       std::string name = reader.text();
+      if (name.find('.') != std::string::npos)  // the law of a generated tangent: made by fusion alone
+        fail(Code::INVALID_ARGUMENT, op.name, "attributes of a traced program", "'" + name.substr(0, 60) + "'");
       attributes.set(name, readAttribute(reader));
     }
     std::vector<std::shared_ptr<const Program>> bodies;

@@ -102,6 +102,7 @@ struct Op {
   bool constantDerivative = false;  // outputs never carry a tangent (comparisons, random numbers, stopGradient)
   std::vector<Absorption> absorbs;
   std::vector<int> writes;  // inputs overwritten in place (updates); such nodes are kept although nothing reads them
+  int guardsFrom = -1;      // inputs from here on are guards: where one is not finite the node writes nothing
 };
 
 /** Registers at load; the name is unique. */

@@ -72,6 +72,13 @@ void Plan::scheduleNodes() {
 
 void Plan::placeLeaves(Store& store) {
   places_.resize(program_.types.size());
+  double fresh = 0;
+  for (const Node& node : program_.nodes) {
+    bool slot = node.op->name == "parameter", value = node.op->name == "constant" || node.op->name == "full";
+    if (value || (slot && !store.has(node.attributes.text("name", ""))))
+      fresh += double(store.bytesOf(program_.types[node.firstOutput]));
+  }
+  expectMemory(fresh);  // all or nothing: what would not fit is not begun
   for (const Node& node : program_.nodes) {
     Place& place = places_[node.outputs ? node.firstOutput : 0];
     if (node.op->name == "input") {
@@ -104,9 +111,14 @@ void Plan::placeLeaves(Store& store) {
 
 // A value that is made to be assigned, and for nothing else, is made in the slot itself: initial values need no workspace.
 void Plan::placeAssigned() {
+  for (const Node& node : program_.nodes)
+    for (int written : node.op->writes)
+      if (written < static_cast<int>(node.inputs.size()) && node.inputs[written] != none &&
+          program_.producerOf(node.inputs[written]).op->name != "parameter")
+        fail(Code::INVALID_ARGUMENT, node.op->name, "a parameter as input " + std::to_string(written), "another value");
   std::vector<int> uses = countUses(program_);
   for (const Node& node : program_.nodes) {
-    if (node.op->name != "assign") continue;
+    if (node.op->name != "assign" || node.inputs.size() > 2) continue;  // under guards nothing may be written too early
     ValueId slot = node.inputs[0], value = node.inputs[1];
     bool made = places_[value].kind == Place::Kind::absent && program_.producerOf(value).op->alias < 0;
     if (made && uses[value] == 1 && uses[slot] == 1) places_[value] = places_[slot];
@@ -187,8 +199,8 @@ void Plan::layOut(const Device& device) {
   std::vector<ValueId> outputRoots, guardRoots, guardValues;
   for (ValueId output : program_.outputs) outputRoots.push_back(keep(output));
   for (const Node& node : program_.nodes)
-    if (!node.op->writes.empty())
-      for (size_t i = 7; i < node.inputs.size(); ++i)
+    if (node.op->guardsFrom >= 0)
+      for (size_t i = static_cast<size_t>(node.op->guardsFrom); i < node.inputs.size(); ++i)
         if (node.inputs[i] != none &&
             std::find(guardValues.begin(), guardValues.end(), node.inputs[i]) == guardValues.end()) {
           guardValues.push_back(node.inputs[i]);

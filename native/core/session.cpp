@@ -48,16 +48,24 @@ MemoryReport Session::memory() {
   return report;
 }
 
-// Grows with the plans, and shrinks when the largest of them is gone: initialisation alone needs a whole tensor.
-void Session::reserve() {
-  auto fit = [](Memory& memory, size_t bytes) {
-    if (memory.bytes() == aligned(bytes)) return;
+// Grows to what this plan needs, so that one plan that is too large stops itself alone; shrinks when the largest plan is gone.
+void Session::reserve(const Plan& plan) {
+  auto fit = [](Memory& memory, size_t own, size_t largest) {
+    if (memory.bytes() >= aligned(own) && memory.bytes() <= aligned(largest)) return;
+    size_t bytes = memory.bytes() < aligned(own) ? own : largest;
     memory = Memory();
     if (bytes) memory = Memory(bytes, false);
   };
   MemoryReport needed = needs();
-  fit(workspace_, needed.workspace);
-  fit(tape_, needed.tape);
+  fit(workspace_, plan.workspaceBytes(), needed.workspace);
+  fit(tape_, plan.tapeBytes(), needed.tape);
+}
+
+void Session::expectResults(const Plan& plan, const RunRequest& request) const {
+  double bytes = 0, records = request.recordEvery > 0 ? double(request.steps / request.recordEvery) : 0;
+  for (const Output& output : plan.outputs()) bytes += double(request.steps) * double(store_.bytesOf(output.type));
+  for (const std::string& name : request.recordSlots) bytes += records * double(store_.bytesOf(store_.find(name).type));
+  expectMemory(2 * bytes);  // here, and in the arrays that the caller gets
 }
 
 namespace {
@@ -179,7 +187,8 @@ class Runner {
 
 RunResult Session::run(const Plan& plan, RunRequest& request, const std::atomic<bool>& cancelled) {
   std::lock_guard<std::mutex> lock(mutex_);
-  reserve();
+  reserve(plan);
+  expectResults(plan, request);
   FlushDenormals flush(device_.realBytes == 4);
   Runner runner(plan, request, device_, workspace_.data(), tape_.data());
   RunResult result;

@@ -51,7 +51,8 @@ class Session {
  private:
   /** What the plans that still exist need: the most of each. */
   MemoryReport needs() const;
-  void reserve();
+  void reserve(const Plan& plan);
+  void expectResults(const Plan& plan, const RunRequest& request) const;
 
   Device device_;
   Store store_;

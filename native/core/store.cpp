@@ -3,8 +3,9 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <cstdio>
 #include <cstdlib>
-#include <cstring>
+#include <cstdint>
 
 #include "core/error.h"
 
@@ -23,27 +24,34 @@ size_t machineBytes() {
 
 }  // namespace
 
+void expectMemory(double bytes) {
+  if (bytes + static_cast<double>(allocated) <= static_cast<double>(machineBytes())) return;
+  char more[32];
+  std::snprintf(more, sizeof more, "%.0f more", bytes);
+  fail(Code::OUT_OF_MEMORY, "memory", "at most " + std::to_string(machineBytes()) + " bytes in all on this machine", more);
+}
+
 Memory::Memory(size_t bytes, bool zero) {
+  expectMemory(static_cast<double>(bytes));
   size_t rounded = aligned(bytes ? bytes : 1);
-  if (rounded < bytes || rounded > machineBytes() || allocated + rounded > machineBytes())
-    fail(Code::OUT_OF_MEMORY, "memory", "at most " + std::to_string(machineBytes()) + " bytes in all on this machine",
-         std::to_string(bytes) + " more");
-  data_ = std::aligned_alloc(alignment, rounded);
-  if (!data_) fail(Code::OUT_OF_MEMORY, "memory", "an allocation to succeed", std::to_string(bytes) + " bytes refused");
+  // calloc gives large blocks as pages that are zero when they are first touched: not here, on the caller's event loop.
+  base_ = zero ? std::calloc(1, rounded + alignment) : std::malloc(rounded + alignment);
+  if (!base_) fail(Code::OUT_OF_MEMORY, "memory", "an allocation to succeed", std::to_string(bytes) + " bytes refused");
+  data_ = reinterpret_cast<void*>(aligned(reinterpret_cast<uintptr_t>(base_)));
   bytes_ = rounded;
   allocated += rounded;
-  if (zero) std::memset(data_, 0, rounded);
 }
 
 Memory& Memory::operator=(Memory&& other) noexcept {
   std::swap(data_, other.data_);
+  std::swap(base_, other.base_);
   std::swap(bytes_, other.bytes_);
   return *this;
 }
 
 Memory::~Memory() {
   allocated -= bytes_;
-  std::free(data_);
+  std::free(base_);
 }
 
 size_t Resident::bytes() const {
@@ -71,7 +79,7 @@ Slot& Store::declare(const std::string& name, const Type& type, Region region) {
   return *slots_.emplace(name, std::move(slot)).first->second;
 }
 
-Slot& Store::find(const std::string& name) {
+Slot& Store::find(const std::string& name) const {
   auto found = slots_.find(name);
   if (found == slots_.end())
     fail(Code::INVALID_ARGUMENT, "parameter", "the name of a parameter", "'" + name.substr(0, 80) + "'");

@@ -10,6 +10,9 @@
 
 namespace pushforward {
 
+/** Throws OUT_OF_MEMORY where the machine has not as many more bytes; a double, since a product of sizes may exceed size_t. */
+void expectMemory(double bytes);
+
 /** 64-byte aligned host memory, counted; throws OUT_OF_MEMORY beyond what the machine has. */
 class Memory {
  public:
@@ -22,7 +25,7 @@ class Memory {
   size_t bytes() const { return bytes_; }
 
  private:
-  void* data_ = nullptr;
+  void *data_ = nullptr, *base_ = nullptr;  // base_ is what was allocated
   size_t bytes_ = 0;
 };
 
@@ -60,7 +63,8 @@ class Store {
   /** Declares or finds; SHAPE_MISMATCH when it stands there with another type. */
   Slot& declare(const std::string& name, const Type& type, Region region);
   /** Throws INVALID_ARGUMENT naming it. */
-  Slot& find(const std::string& name);
+  Slot& find(const std::string& name) const;
+  bool has(const std::string& name) const { return slots_.count(name) > 0; }
   size_t bytes(Region region) const;
   std::vector<std::string> names() const;
   size_t realBytes() const { return realBytes_; }

@@ -1,5 +1,6 @@
-// Denormal results become zero and denormal operands count as zero while an object of this class lives. A product of two floats below
-// 2⁻¹²⁶ costs a hundred cycles and more otherwise, and slopes of saturated activations are full of them.
+// Denormal results become zero and denormal operands count as zero while an object of this class lives. A product of
+// two floats below 2⁻¹²⁶ costs a hundred cycles and more otherwise, and slopes of saturated activations are full of
+// them.
 #pragma once
 #include <cstdint>
 #if defined(__SSE2__)

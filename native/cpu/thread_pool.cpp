@@ -1,5 +1,6 @@
-// A job is on the stack of the thread that runs it; workers take it from a slot of their own, then tasks from its counter. A worker that
-// has not come by when the tasks are gone loses the job again, so no run waits for a thread that the system has not scheduled yet.
+// A job is on the stack of the thread that runs it; workers take it from a slot of their own, then tasks from its
+// counter. A worker that has not come by when the tasks are gone loses the job again, so no run waits for a thread
+// that the system has not scheduled yet.
 #include "cpu/thread_pool.h"
 
 #include <dlfcn.h>
@@ -145,7 +146,10 @@ class Pool {
     }
   }
 
-  /** Node closes an addon together with the last worker_thread that loaded it; code that threads run must not be unmapped. */
+  /**
+   * Node closes an addon together with the last worker_thread that loaded it; code that threads run must not be
+   * unmapped.
+   */
   static void stayLoaded() {
     Dl_info info;
     if (dladdr(reinterpret_cast<void*>(&poolOf), &info) != 0 && info.dli_fname != nullptr)

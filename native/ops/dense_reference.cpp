@@ -1,4 +1,5 @@
-// z = x w + b, y = act(z); ẏ_k = act'(z) ⊙ (ẋ_k w + x ẇ_k + ḃ_k), in float64, as the formula says: the judge of dense_kernel.cpp.
+// z = x w + b, y = act(z); ẏ_k = act'(z) ⊙ (ẋ_k w + x ẇ_k + ḃ_k), in float64, as the formula says: the judge of
+// dense_kernel.cpp.
 #include <vector>
 
 #include "core/philox.h"
@@ -43,7 +44,8 @@ static std::vector<double> tangentOf(const TangentOperand& operand, const RunSta
   return v;
 }
 
-static std::vector<double> preActivation(const DenseParameters& p, const double* x, const double* w, const double* b) {
+static std::vector<double> preActivation(const DenseParameters& p, const double* x, const double* w,
+                                         const double* b) {
   std::vector<double> z(static_cast<size_t>(p.rows * p.out));
   addProduct(x, w, p.rows, p.in, p.out, z.data());
   if (b != nullptr)

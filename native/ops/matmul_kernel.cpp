@@ -1,5 +1,6 @@
-// y[t] = A[t] B[t], A = aᵀ or a, B = bᵀ or b, for every index t of the batch axes. Shapes and strides stand in matmul.h.
-// A task is a tile of one y[t], whose rows and columns are packed by the thread that does it; a single row needs no packing.
+// y[t] = A[t] B[t], A = aᵀ or a, B = bᵀ or b, for every index t of the batch axes. Shapes and strides stand in
+// matmul.h. A task is a tile of one y[t], whose rows and columns are packed by the thread that does it; a single row
+// needs no packing.
 #include "ops/matmul.h"
 
 #include "cpu/gemm/product.h"
@@ -7,7 +8,8 @@
 
 namespace pushforward::cpu::PUSHFORWARD_ISA {
 
-// Rows of A packed at once (128 KB with their panel's depth) and columns of a task: packing a row costs as much as about 12 columns.
+// Rows of A packed at once (128 KB with their panel's depth) and columns of a task: packing a row costs as much as
+// about 12 columns.
 constexpr int64_t packedRows = 128;
 constexpr int64_t taskColumns = 1024;
 
@@ -39,9 +41,9 @@ static void multiplyTask(Matrix a, Matrix b, int64_t rows, int64_t columns, int6
       const bool direct = rows <= tileRows && b.columnStride == 1 && width == tileColumns;
       if (!direct) packColumns(right, width, depth, panel);
       const bool more = b.columnStride == 1 && j + width < columns;
-      multiplyPanel(packed, rows, depth, direct ? right.data : panel, direct ? b.rowStride : tileColumns, width, y + j,
-                    yStride, begin > 0, {right.data + tileColumns, b.rowStride},
-                    more ? minimum(tileColumns, columns - j - width) : 0);
+      multiplyPanel(packed, rows, 0, blockCount(rows), depth, direct ? right.data : panel,
+                    direct ? b.rowStride : tileColumns, width, y + j, yStride, begin > 0, right.data + tileColumns,
+                    b.rowStride, more ? minimum(tileColumns, columns - j - width) : 0);
     }
   }
 }

@@ -83,6 +83,7 @@ Op updateOp(const char* name, std::vector<AttributeSpec> attributes) {
   op.kernels = kernelsOf;
   op.cost = costOf;
   op.writes = {0, 1, 2};
+  op.guardsFrom = updateGuardOperand;
   return op;
 }
 

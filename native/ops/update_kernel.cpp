@@ -1,5 +1,6 @@
-// sgd, adam, adamW: formulas stand in update.h. The gradient of a piece of the parameter is read, or regenerated as (1/K) Σ_k c_k v_k,
-// or multiplied out as xᵀ δ, into a panel that stays in the cache, and applied at once: one pass over the parameter and its state.
+// sgd, adam, adamW: formulas stand in update.h. The gradient of a piece of the parameter is read, or regenerated as
+// (1/K) Σ_k c_k v_k, or multiplied out as xᵀ δ, into a panel that stays in the cache, and applied at once: one pass
+// over the parameter and its state.
 #include "ops/update.h"
 
 #include "cpu/gemm/product.h"
@@ -23,10 +24,10 @@ struct Coefficients {
   bool nesterov;
 };
 
-static double power(double base, uint32_t exponent) {
+static double power(double base, uint64_t exponent) {
   double result = 1.0;
   for (; exponent != 0; exponent >>= 1, base *= base)
-    if ((exponent & 1u) != 0) result *= base;
+    if ((exponent & 1) != 0) result *= base;
   return result;
 }
 
@@ -41,13 +42,15 @@ static Coefficients coefficientsOf(const UpdateParameters& p, const RunState& st
   c.oneMinusBeta1 = static_cast<float>(1.0 - p.beta1);
   c.oneMinusBeta2 = static_cast<float>(1.0 - p.beta2);
   c.epsilon = static_cast<float>(p.epsilon);
-  c.correctedRate = static_cast<float>(state.rate / (1.0 - power(p.beta1, state.step + 1)));
-  c.correction2 = static_cast<float>(1.0 / __builtin_sqrt(1.0 - power(p.beta2, state.step + 1)));
+  c.correctedRate = static_cast<float>(state.rate / (1.0 - power(p.beta1, uint64_t{state.step} + 1)));
+  c.correction2 = static_cast<float>(1.0 / __builtin_sqrt(1.0 - power(p.beta2, uint64_t{state.step} + 1)));
   c.nesterov = p.nesterov != 0;
   return c;
 }
 
-/** A piece of the parameter and of its state; `ahead` floats further on is what will be wanted some 200 cycles later. */
+/**
+ * A piece of the parameter and of its state; `ahead` floats further on is what will be wanted some 200 cycles later.
+ */
 struct Piece {
   float *parameter, *first, *second;
   const float* gradient;
@@ -131,11 +134,12 @@ static Draw drawOf(const Update& u, uint32_t stream, int64_t direction) {
   return {{state.key[0], state.key[1]}, u.p.tangent.parameter, stream, static_cast<uint32_t>(direction), state.step};
 }
 
-/** g (+)= c v, v regenerated; both have room for a whole last vector. */
-static void addTangent(const Update& u, int64_t k, float c, int64_t row, int64_t rows, int64_t column, int64_t columns,
-                       float* v, float* g) {
+/** g += c v, v regenerated; both have room for a whole last vector. */
+static void addTangent(const Update& u, int64_t k, float c, int64_t row, int64_t rows, int64_t column,
+                       int64_t columns, float* v, float* g) {
   fillTangentPanel(u.p.tangent.kind, drawOf(u, u.p.tangent.stream, k), u.p.n, row, rows, column, columns, v, columns);
-  for (int64_t i = 0; i < rows * columns; i += lanes) store(g + i, multiplyAdd(load(v + i), broadcast(c), load(g + i)));
+  for (int64_t i = 0; i < rows * columns; i += lanes)
+    store(g + i, multiplyAdd(load(v + i), broadcast(c), load(g + i)));
 }
 
 /** g = Σ_kq c_kq a_kq b_kqᵀ, c_kq = c_k/(K √rank): `factorGroup` outer products at a time. */
@@ -192,19 +196,21 @@ static void applyDirectional(const Update& u) {
     if (wide == p.n)
       u.apply(row * p.n, g, high * wide, scale, contiguousAhead);
     else
-      for (int64_t i = 0; i < high; ++i) u.apply((row + i) * p.n + column, g + i * wide, wide, scale, contiguousAhead);
+      for (int64_t i = 0; i < high; ++i)
+        u.apply((row + i) * p.n + column, g + i * wide, wide, scale, contiguousAhead);
   });
 }
 
-/** The tile of gradient that a task multiplies out: whole rows stream best, but all threads together hold at most about 2 MB. */
+/**
+ * The tile of gradient that a task multiplies out: whole rows stream best, but all threads together hold at most
+ * about 2 MB.
+ */
 struct ProductTile {
   int64_t rows, columns;
 
-  explicit ProductTile(int threads)
-      : rows(threads <= 8 ? 98 : 56),
-        columns(threads <= 3   ? 1024
-                : threads <= 8 ? 256
-                               : 128) {}
+  explicit ProductTile(int threads) : rows(threads <= 8 ? 98 : 56), columns(128) {
+    if (threads <= 8) columns = threads <= 3 ? 1024 : 256;
+  }
   int64_t floats() const { return rows * (panelDepth + columns) + panelFloats; }
 };
 
@@ -247,17 +253,9 @@ static void update(const KernelCall& call) {
   const UpdateParameters& p = *static_cast<const UpdateParameters*>(call.parameters);
   if (p.rows <= 0 || p.n <= 0 || !allFinite(call, p)) return;
   const auto at = [&](int i) { return static_cast<float*>(call.operands[i]); };
-  const Update u = {p,
-                    call,
-                    coefficientsOf(p, *call.state, rule),
-                    at(0),
-                    at(1),
-                    at(2),
-                    at(3),
-                    at(4),
-                    at(5),
-                    at(6),
-                    rule == Rule::sgd && at(1) == nullptr ? updatePiece<rule, false> : updatePiece<rule, true>};
+  const auto piece = rule == Rule::sgd && at(1) == nullptr ? updatePiece<rule, false> : updatePiece<rule, true>;
+  const Coefficients c = coefficientsOf(p, *call.state, rule);
+  const Update u = {p, call, c, at(0), at(1), at(2), at(3), at(4), at(5), at(6), piece};
   if (p.gradient == GradientKind::given)
     applyGiven(u);
   else if (p.gradient == GradientKind::product)

@@ -1,4 +1,5 @@
-// sgd, adam, adamW in float64, as update.h writes them: the judge of update_kernel.cpp. The gradient is made whole first.
+// sgd, adam, adamW in float64, as update.h writes them: the judge of update_kernel.cpp. The gradient is made whole
+// first.
 #include <cmath>
 #include <vector>
 

@@ -1,6 +1,17 @@
 // Layers: functions from a Value to a Value that declare their parameters when they are first traced.
-import { assertFunction, assertInteger, describe, describeShape, PushforwardError, readOptions } from '../errors.ts';
+import {
+  assertFinite,
+  assertFunction,
+  assertInteger,
+  describe,
+  describeShape,
+  PushforwardError,
+  readOptions,
+} from '../errors.ts';
+import { dropout as dropoutOp } from '../ops/dropout.ts';
 import * as elementwise from '../ops/elementwise.ts';
+import { gather } from '../ops/gather.ts';
+import { layerNorm as layerNormOp, type NormOptions, rmsNorm as rmsNormOp } from '../ops/norm.ts';
 import { type Activation, dense as denseOp } from '../ops/product.ts';
 import { reshape } from '../ops/shape.ts';
 import { currentGraph, type ParameterTable } from '../trace/graph.ts';
@@ -68,6 +79,74 @@ export function tanh(): Model {
 /** 1 / (1 + e⁻ˣ) */
 export function sigmoid(): Model {
   return (x) => elementwise.sigmoid(x);
+}
+
+function lastSize(where: string, x: Value): number {
+  const size = x.shape.at(-1);
+  if (size === undefined)
+    throw new PushforwardError('SHAPE_MISMATCH', where, 'an input [..., n]', describeShape(x.shape));
+  return size;
+}
+
+function readEpsilon(where: string, options: unknown): number {
+  const { epsilon = 1e-5 } = readOptions<NormOptions>(where, options, ['epsilon']);
+  assertFinite(where, 'epsilon', epsilon, { min: 0 });
+  return epsilon;
+}
+
+/** `ops.layerNorm` over the last axis: x [..., n] → [..., n]. Parameters: scale [n], from ones, and shift [n], from zeros. */
+export function layerNorm(options?: NormOptions): Model {
+  const epsilon = readEpsilon('nn.layerNorm', options);
+  const cache = new WeakMap<ParameterTable, { scale: Value; shift: Value }>();
+  return (x) => {
+    const size = lastSize('nn.layerNorm', x);
+    const declare = () => ({ scale: parameter('scale', [size], 'ones'), shift: parameter('shift', [size], 'zeros') });
+    const { scale, shift } = shared(declare, cache);
+    return layerNormOp(x, scale, shift, { epsilon });
+  };
+}
+
+/** `ops.rmsNorm` over the last axis: x [..., n] → [..., n]. Parameter: scale [n], from ones. */
+export function rmsNorm(options?: NormOptions): Model {
+  const epsilon = readEpsilon('nn.rmsNorm', options);
+  const cache = new WeakMap<ParameterTable, Value>();
+  return (x) => {
+    const size = lastSize('nn.rmsNorm', x);
+    return rmsNormOp(
+      x,
+      shared(() => parameter('scale', [size], 'ones'), cache),
+      { epsilon },
+    );
+  };
+}
+
+/** Options of {@link embedding}. */
+export interface EmbeddingLayerOptions {
+  /** Of w. Default: 'heNormal' */
+  initializer?: Initializer;
+}
+
+/**
+ * Rows of w by number: x int32 [...], of 0 to count − 1, → [..., size]; another number gives a row of NaN. Parameter: w [count, size]. As
+ * a first layer it needs the Trainer's `inputType: 'int32'`.
+ */
+export function embedding(count: number, size: number, options?: EmbeddingLayerOptions): Model {
+  assertInteger('nn.embedding', 'count', count, 1, 2 ** 31 - 1);
+  assertInteger('nn.embedding', 'size', size, 1, 2 ** 31 - 1);
+  const read = readOptions<EmbeddingLayerOptions>('nn.embedding', options, ['initializer']);
+  const { initializer = 'heNormal' } = read as EmbeddingLayerOptions;
+  const cache = new WeakMap<ParameterTable, Value>();
+  return (x) =>
+    gather(
+      shared(() => parameter('w', [count, size], initializer), cache),
+      x,
+    );
+}
+
+/** `ops.dropout`: in training, elements become 0 with probability `rate` and the others are divided by 1 − rate. */
+export function dropout(rate: number): Model {
+  assertFinite('nn.dropout', 'rate', rate, { min: 0, max: 1, below: true });
+  return (x) => dropoutOp(x, { rate });
 }
 
 /** x + f(x) */

@@ -1,12 +1,18 @@
 // The table of ops: `ops.<name>`, and by the loop below every op whose first input is a Value as a method of Value.
 import { Value } from '../trace/value.ts';
+import * as cumsum from './cumsum.ts';
+import * as dropout from './dropout.ts';
 import * as elementwise from './elementwise.ts';
+import * as gather from './gather.ts';
 import * as loss from './loss.ts';
+import * as norm from './norm.ts';
 import * as product from './product.ts';
 import * as random from './random.ts';
 import * as reduce from './reduce.ts';
 import * as shape from './shape.ts';
 
+export type { CumsumOptions } from './cumsum.ts';
+export type { NormOptions } from './norm.ts';
 export type { Activation, DenseOptions, MatmulOptions } from './product.ts';
 export type { RandomOptions } from './random.ts';
 export type { ReduceOptions } from './reduce.ts';
@@ -15,13 +21,33 @@ export type { ReduceOptions } from './reduce.ts';
  * The type of {@link ops}.
  * @hidden
  */
-export type Ops = typeof elementwise & typeof product & typeof reduce & typeof loss & typeof shape & typeof random;
+export type Ops = typeof elementwise &
+  typeof product &
+  typeof reduce &
+  typeof loss &
+  typeof shape &
+  typeof random &
+  typeof norm &
+  typeof gather &
+  typeof cumsum &
+  typeof dropout;
 
 /**
  * Every op, for use inside traced functions. Inputs are Values, Tensors or numbers.
  * @namespace
  */
-export const ops: Ops = Object.freeze({ ...elementwise, ...product, ...reduce, ...loss, ...shape, ...random });
+export const ops: Ops = Object.freeze({
+  ...elementwise,
+  ...product,
+  ...reduce,
+  ...loss,
+  ...shape,
+  ...random,
+  ...norm,
+  ...gather,
+  ...cumsum,
+  ...dropout,
+});
 
 const notMethods = ['concat', 'random'] as const;
 

@@ -1,6 +1,6 @@
 // Random tensors inside a traced function: the public numbers of docs/guide/random.md, from the run's seed and step.
 import { assertChoice, assertInteger, readOptions } from '../errors.ts';
-import { emit } from '../trace/graph.ts';
+import { currentGraph, emit } from '../trace/graph.ts';
 import type { Value } from '../trace/value.ts';
 
 /** Options of {@link random}. */
@@ -25,5 +25,6 @@ export function random(shape: readonly number[], options?: RandomOptions): Value
   assertChoice('random', 'distribution', distribution, ['uniform', 'gaussian', 'rademacher']);
   assertInteger('random', 'stream', stream, 16, 31);
   assertInteger('random', 'parameter', parameter, 0, 2 ** 32 - 1);
+  currentGraph('random').nextRandomOrdinal(); // dropout counts these too
   return emit('random', [], { shape, distribution, stream, parameter });
 }

@@ -2,7 +2,7 @@
 // grad inside the f of jvp) may use the outer graph's Values: they become further inputs of the inner program.
 import { native } from '../binding.ts';
 import { describe, describeShape, PushforwardError } from '../errors.ts';
-import { type DType, Tensor } from '../tensor.ts';
+import { type DType, maxElements, sizeOf, Tensor, toTensor } from '../tensor.ts';
 import { type Attributes, encodeProgram, type Program, type ProgramNode } from './encode.ts';
 import { fromNative } from './native_errors.ts';
 import { type Operand, Value } from './value.ts';
@@ -52,6 +52,7 @@ export class Graph implements Program {
   readonly captured: Value[] = [];
   readonly #captures = new Map<Value, Value>();
   #values = 0;
+  #randomOps = 0;
 
   constructor(context: TraceContext, parent?: Graph) {
     this.context = context;
@@ -67,6 +68,11 @@ export class Graph implements Program {
     } finally {
       open = before;
     }
+  }
+
+  /** Counts the random ops of the whole trace, in the order in which they are called: each of them takes one number. */
+  nextRandomOrdinal(): number {
+    return this.parent === undefined ? this.#randomOps++ : this.parent.nextRandomOrdinal();
   }
 
   input(shape: readonly number[], dtype: DType): Value {
@@ -101,6 +107,7 @@ export class Graph implements Program {
       return this.emit('full', [], { shape: [], value: x })[0] as Value;
     }
     if (x instanceof Tensor) {
+      toTensor(where, 'a Tensor', x); // refuses one whose buffer was transferred
       if (x.dtype === 'float64' && this.context.real !== 'float64') {
         throw new PushforwardError(
           'DTYPE_MISMATCH',
@@ -163,6 +170,16 @@ export class Graph implements Program {
   }
 
   #append(node: ProgramNode, types: readonly { shape: readonly number[]; dtype: DType }[]): Value[] {
+    for (const { shape } of types) {
+      if (sizeOf(shape) > maxElements) {
+        throw new PushforwardError(
+          'SHAPE_MISMATCH',
+          node.op,
+          'a result of fewer than 2^31 elements',
+          describeShape(shape),
+        );
+      }
+    }
     this.nodes.push(node);
     return types.map(({ shape, dtype }) => Value.of(this, this.#values++, shape, dtype));
   }

@@ -66,6 +66,11 @@ for (const name of ['data', 'item', 'toArray'] as const) {
     },
   });
 }
+Object.defineProperty(Value.prototype, Symbol.iterator, {
+  value(this: Value) {
+    refuse(this, 'the elements');
+  },
+});
 Object.defineProperty(Value.prototype, 'toJSON', {
   value(this: Value) {
     refuse(this, 'the JSON');
@@ -76,4 +81,7 @@ Object.defineProperty(Value.prototype, inspect.custom, {
     return `Value ${this.dtype} ${describeShape(this.shape)}`;
   },
 });
-describeAs(Value.prototype, (value) => `a ${value.dtype} Value of shape ${describeShape(value.shape)}`);
+describeAs(
+  Value.prototype,
+  (value) => `${value.dtype === 'int32' ? 'an' : 'a'} ${value.dtype} Value of shape ${describeShape(value.shape)}`,
+);

@@ -46,7 +46,8 @@ interface Fit {
   last: FitEvent | undefined;
 }
 
-function readFitOptions(where: string, options: unknown): FitOptions {
+/** Checks the options of fit. @internal */
+export function readFitOptions(where: string, options: unknown): FitOptions {
   const names = ['epochs', 'batchSize', 'lastBatch', 'validation', 'signal', 'onProgress'] as const;
   const {
     epochs,

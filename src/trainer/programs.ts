@@ -11,6 +11,7 @@ import {
   emitTrainingStep,
   type KnownEstimator,
   type KnownOptimizer,
+  type Parameters,
   parameterGraph,
 } from './training_program.ts';
 
@@ -69,11 +70,25 @@ function inputsOf(graph: Graph, options: ModelOptions, size: number, form: Targe
   ];
 }
 
-function perExample(options: ModelOptions, x: Value, t: Value): { output: Value; losses: Value } {
+function perExample(
+  options: ModelOptions,
+  { declared }: Parameters,
+  x: Value,
+  t: Value,
+): { output: Value; losses: Value } {
   const output: unknown = options.model(x);
   if (!(output instanceof Value))
     throw new PushforwardError('INVALID_ARGUMENT', 'model', 'a Value to be returned', typeof output);
+  const count = declared.length;
   const losses: unknown = options.loss(output, t);
+  if (declared.length > count) {
+    throw new PushforwardError(
+      'INVALID_ARGUMENT',
+      'loss',
+      'a function without parameters (the model declares them all)',
+      `'${declared[count]?.name}'`,
+    );
+  }
   if (!(losses instanceof Value))
     throw new PushforwardError('INVALID_ARGUMENT', 'loss', 'a Value to be returned', typeof losses);
   if (losses.shape.length !== 1 || losses.shape[0] !== x.shape[0]) {
@@ -89,10 +104,10 @@ function perExample(options: ModelOptions, x: Value, t: Value): { output: Value;
 
 /** inputs, targets → losses [size], and the model's output. */
 export function evaluationProgram(options: ModelOptions, context: TraceContext, size: number, form: TargetForm): Graph {
-  const { graph } = parameterGraph(context);
+  const { graph, parameters } = parameterGraph(context);
   return graph.within(() => {
     const [x, t] = inputsOf(graph, options, size, form);
-    const { losses, output } = perExample(options, x, t);
+    const { losses, output } = perExample(options, parameters, x, t);
     return graph.finish('evaluate', [losses, output]);
   });
 }
@@ -109,7 +124,7 @@ export function trainingProgram(
   const { graph, parameters } = parameterGraph(context);
   return graph.within(() => {
     const inputs = inputsOf(graph, options, size, form);
-    const f = (x: Value, t: Value): Value => mean(perExample(options, x, t).losses);
+    const f = (x: Value, t: Value): Value => mean(perExample(options, parameters, x, t).losses);
     const structure = { kind: 'array', items: [leaf, leaf] } as const;
     const body = traceBody('training', f as never, structure, inputs, graph.context, graph);
     emitTrainingStep(graph, parameters, body, [...inputs, ...body.graph.captured], gradient, optimizer);

@@ -15,6 +15,7 @@ import {
   assertSeed,
   assertSignal,
   describe,
+  isPlainObject,
   PushforwardError,
   readOptions,
   type Seed,
@@ -35,13 +36,13 @@ import {
   translate,
 } from '../plan/engine.ts';
 import { ratesFor } from '../schedules.ts';
-import { assertShape, type Leaf, Tensor, toTensor } from '../tensor.ts';
+import { assertShape, type Leaf, maxRank, Tensor, toTensor } from '../tensor.ts';
 import { encodeProgram } from '../trace/encode.ts';
 import type { Graph } from '../trace/graph.ts';
 import { traceContext } from '../transforms/execute.ts';
 import type { Loss, StepResult, StepsRequest, TargetForm, TrainerCore } from './core.ts';
 import { type Evaluation, evaluateSource } from './evaluation.ts';
-import { type FitEvent, type FitOptions, fitSource } from './fit.ts';
+import { type FitEvent, type FitOptions, fitSource, readFitOptions } from './fit.ts';
 import { evaluationProgram, modelProgram, trainingProgram } from './programs.ts';
 import {
   type DeclaredParameter,
@@ -115,6 +116,10 @@ export class Trainer implements Disposable {
       );
     }
     const shape = assertShape(where, 'inputShape', inputShape, 1);
+    if (shape.length === maxRank) {
+      const expected = `inputShape of at most ${maxRank - 1} sizes (the batch is one more axis)`;
+      throw new PushforwardError('INVALID_ARGUMENT', where, expected, describe(inputShape));
+    }
     this.#options = { model: model as Model, loss: loss as unknown as Loss, inputShape: shape, inputType };
     this.#gradient = toGradientEstimator(where, 'gradient', gradient) as KnownEstimator;
     this.#optimizer = toOptimizer(where, 'optimizer', optimizer);
@@ -174,8 +179,9 @@ export class Trainer implements Disposable {
   /** {@link Trainer.fit} as a stream of its progress events; leaving the loop ends the training after the step in flight. */
   async *events(data: DataSource, options: FitOptions): AsyncGenerator<FitEvent, void, undefined> {
     const stop = new AbortController();
-    const { signal, onProgress, ...rest } = options;
-    signal?.addEventListener('abort', () => stop.abort(), { once: true });
+    const { signal, onProgress, ...rest } = readFitOptions('Trainer.events', options);
+    const abort = (): void => stop.abort();
+    signal?.addEventListener('abort', abort, { once: true });
     if (signal?.aborted) stop.abort();
     const waiting: FitEvent[] = [];
     let wake = (): void => undefined;
@@ -201,6 +207,8 @@ export class Trainer implements Disposable {
       await done;
     } finally {
       stop.abort();
+      signal?.removeEventListener('abort', abort);
+      await done.catch(() => undefined); // so that whoever leaves the loop does not find the trainer busy
     }
   }
 
@@ -261,6 +269,9 @@ export class Trainer implements Disposable {
   }
 
   #checkedParameters(where: string, values: unknown): [string, NativeArray][] {
+    if (!isPlainObject(values)) {
+      throw new PushforwardError('INVALID_ARGUMENT', where, 'an object of parameters by name', describe(values));
+    }
     const known = new Map(this.#declared.map(({ name, shape }) => [name, shape]));
     const read = readOptions<Record<string, Leaf>>(where, values, [...known.keys()]);
     return Object.entries(read).map(([name, leaf]) => {

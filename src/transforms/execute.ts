@@ -10,7 +10,7 @@ import {
   toTarget,
   translate,
 } from '../plan/engine.ts';
-import { dtypeOf, type Leaf, Tensor } from '../tensor.ts';
+import { dtypeOf, type Leaf, Tensor, toTensor } from '../tensor.ts';
 import { traceBody } from '../trace/body.ts';
 import { encodeProgram } from '../trace/encode.ts';
 import { isTracing, type TraceContext } from '../trace/graph.ts';
@@ -27,6 +27,7 @@ export interface LeafType {
 export function leafType(where: string, leaf: Leaf, target: Target): LeafType {
   const real = target.device === 'reference' ? 'float64' : 'float32';
   if (typeof leaf === 'number') return { shape: [], dtype: real };
+  toTensor(where, 'a Tensor', leaf); // refuses one whose buffer was transferred
   const [dtype, shape] = leaf instanceof Tensor ? [leaf.dtype, leaf.shape] : [dtypeOf(leaf), [leaf.length]];
   if (dtype === 'float64' && real !== 'float64') {
     throw new PushforwardError(

@@ -91,6 +91,7 @@ export function forwardGrad<A extends Args>(
   let next = firstStep;
   return async (...args) => {
     const step = next++;
+    assertInteger('forwardGrad', 'firstStep plus the calls before', step, 0, 2 ** 32 - 1);
     const execution = {
       where: 'forwardGrad',
       f: f as Traceable,

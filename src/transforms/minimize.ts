@@ -82,7 +82,9 @@ export async function minimize<P>(
   graph.within(() => {
     const values = types.map(({ shape }, i) => parameters.declare(paths[i] as string, shape, 'zeros'));
     const structure = { kind: 'array', items: [flat.structure] } as const;
-    const body = traceBody(where, f as (...args: never[]) => unknown, structure, values, graph.context, graph);
+    // Without the table of parameters: f gets its parameters as arguments, and declares none of its own.
+    const { parameters: _, ...context } = graph.context;
+    const body = traceBody(where, f as (...args: never[]) => unknown, structure, values, context, graph);
     scalarOutput(where, body);
     emitTrainingStep(graph, parameters, body, [...values, ...body.graph.captured], estimator, rule);
   });

@@ -241,8 +241,9 @@ export function jacfwd<A extends Args>(f: (...args: A) => Value, options?: GradO
       (f as Traceable)(...(args.map((arg, i) => (i === argnum ? value : arg)) as never[]));
     const n = x.shape.reduce((product, size) => product * size, 1);
     const basis = currentGraph('jacfwd').operand('jacfwd', identity(x.shape));
-    const columns = oneOutput('jacfwd', jvpCall('jacfwd', inner, [x], [basis], n)[1]);
-    const out = columns.shape.slice(1);
+    const [value, tangent] = jvpCall('jacfwd', inner, [x], [basis], n);
+    const out = oneOutput('jacfwd', value).shape;
+    const columns = tangent as Value;
     return reshape(transpose(columns, [...out.map((_, i) => i + 1), 0]), [...out, ...x.shape]);
   };
   return transformed('jacfwd', f as Traceable, `jacfwd ${argnum}`, run, onValues);

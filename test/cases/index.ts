@@ -1,7 +1,10 @@
 // All cases, by family.
 import type { OpCase } from './case.ts';
+import { dropoutCases } from './dropout.ts';
 import { elementwiseCases } from './elementwise.ts';
+import { gatherCases } from './gather.ts';
 import { lossCases } from './loss.ts';
+import { normCases } from './norm.ts';
 import { productCases } from './product.ts';
 import { randomCases } from './random.ts';
 import { reduceCases } from './reduce.ts';
@@ -17,4 +20,7 @@ export const opCases: readonly OpCase[] = [
   ...lossCases,
   ...shapeCases,
   ...randomCases,
+  ...normCases,
+  ...gatherCases,
+  ...dropoutCases,
 ];

@@ -160,6 +160,24 @@ function along(x: Grid, axis: number, f: (group: Scalar[]) => Scalar[]): Grid {
   return { shape: x.shape, data: results };
 }
 
+/** (x − mean x) / √(mean (x − mean x)² + ε) along the last axis, without the mean unless `centre`. */
+function normalise(tape: Tape, x: Grid, { epsilon = 1e-5 }: Attributes, centre: boolean): Grid {
+  return along(x, -1, (group) => {
+    const n = tape.constant(exact(group.length));
+    const mean = centre ? tape.row('div', [tape.sum(group), n]) : tape.constant(exact(0));
+    const d = centre ? group.map((each) => tape.row('sub', [each, mean])) : group;
+    const variance = tape.row('div', [tape.sum(d.map((each) => tape.row('square', [each]))), n]);
+    const r = tape.row('rsqrt', [tape.row('add', [variance, tape.constant(rounded(epsilon as number))])]);
+    return d.map((each) => tape.row('mul', [each, r]));
+  });
+}
+
+function norm(tape: Tape, [x, scale, shift]: readonly Grid[], attributes: Attributes, centre: boolean): Grid {
+  let y = normalise(tape, x!, attributes, centre);
+  if (scale !== undefined) y = elementwise(tape, 'mul', [y, scale]);
+  return shift === undefined ? y : elementwise(tape, 'add', [y, shift]);
+}
+
 type OracleOp = (tape: Tape, inputs: readonly Grid[], attributes: Attributes) => Grid;
 
 const special: Readonly<Record<string, OracleOp>> = {
@@ -243,6 +261,30 @@ const special: Readonly<Record<string, OracleOp>> = {
       },
     );
   },
+  layerNorm: (tape, inputs, attributes) => norm(tape, inputs, attributes, true),
+  rmsNorm: (tape, inputs, attributes) => norm(tape, inputs, attributes, false),
+  gather: (_, [table, indices], { axis = 0 }) => {
+    const a = (axis as number) < 0 ? (axis as number) + table!.shape.length : (axis as number);
+    const rank = indices!.shape.length;
+    return build([...table!.shape.slice(0, a), ...indices!.shape, ...table!.shape.slice(a + 1)], (index) => {
+      const row = exactly(indices!, index.slice(a, a + rank)).v;
+      return exactly(table!, [...index.slice(0, a), row, ...index.slice(a + rank)]);
+    });
+  },
+  oneHot: (tape, [indices], { classes }) =>
+    build([...indices!.shape, classes as number], (index) =>
+      tape.constant(exact(exactly(indices!, index.slice(0, -1)).v === index.at(-1) ? 1 : 0)),
+    ),
+  cumsum: (tape, [x], { axis = -1, reverse = false }) =>
+    along(x!, axis as number, (group) =>
+      group.map((_, i) => tape.sum(reverse ? group.slice(i) : group.slice(0, i + 1))),
+    ),
+  argmax: (tape, [x], { axis = -1 }) =>
+    reduce(x!, { axis }, (group) => {
+      const values = group.map(({ v }) => v);
+      return tape.constant(exact(values.indexOf(Math.max(...values))));
+    }),
+  dropout: (_, [x]) => x!, // outside of training
   stopGradient: (tape, [x]) => ({ shape: x!.shape, data: x!.data.map((each) => tape.constant(each as Approx)) }),
 };
 

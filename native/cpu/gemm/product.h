@@ -1,5 +1,6 @@
-// C (+)= A B from packed panels, the part that one thread does. A panel of B is `depth` rows of tileColumns columns, read once for all
-// rows that multiply it; kernels (dense, matmul, update) decide where it comes from and which rows those are.
+// C (+)= A B from packed panels, the part that one thread does. A panel of B is `depth` rows of tileColumns columns,
+// read once for all rows that multiply it; kernels (dense, matmul, update) decide where it comes from and which rows
+// those are.
 #pragma once
 #include "cpu/gemm/tile.h"
 
@@ -24,7 +25,10 @@ PUSHFORWARD_INLINE int64_t maximum(int64_t x, int64_t y) { return x > y ? x : y;
 PUSHFORWARD_INLINE int64_t ceilDivide(int64_t x, int64_t y) { return (x + y - 1) / y; }
 PUSHFORWARD_INLINE int64_t roundUp(int64_t x, int64_t y) { return ceilDivide(x, y) * y; }
 
-/** Rows are multiplied in blocks of at most tileRows, as equal as can be: block i of `rows` begins at row blockBegin(rows, i). */
+/**
+ * Rows are multiplied in blocks of at most tileRows, as equal as can be: block i of `rows` begins at row
+ * blockBegin(rows, i).
+ */
 PUSHFORWARD_INLINE int64_t blockCount(int64_t rows) { return ceilDivide(rows, tileRows); }
 PUSHFORWARD_INLINE int64_t blockBegin(int64_t rows, int64_t i) { return i * rows / blockCount(rows); }
 
@@ -41,8 +45,9 @@ void packColumns(Matrix b, int64_t columns, int64_t depth, float* out);
 void padPanel(float* panel, int64_t columns, int64_t depth);
 
 /**
- * c (+)= A B for blocks [first, last) of `rows`: a packed by packRows, b a panel (bStride tileColumns) or, with tileColumns columns, B as
- * it stands. [next, next + nextColumns) and the rows after it, nextStride apart, are what will be read after this panel.
+ * c (+)= A B for blocks [first, last) of `rows`: a packed by packRows, b a panel (bStride tileColumns) or, with
+ * tileColumns columns, B as it stands. [next, next + nextColumns) and the rows after it, nextStride apart, are what
+ * will be read after this panel.
  */
 void multiplyPanel(const float* a, int64_t rows, int64_t first, int64_t last, int64_t depth, const float* b,
                    int64_t bStride, int64_t columns, float* c, int64_t cStride, bool accumulate, const float* next,

@@ -1,4 +1,5 @@
-// c[i, j] (+)= Σ_p a[i, p] b[p, j]: packing, and the loop over the tiles of a panel. Formulas and layouts stand in product.h.
+// c[i, j] (+)= Σ_p a[i, p] b[p, j]: packing, and the loop over the tiles of a panel. Formulas and layouts stand in
+// product.h.
 #include "cpu/gemm/product.h"
 
 namespace pushforward::cpu::PUSHFORWARD_ISA {
@@ -12,7 +13,9 @@ PUSHFORWARD_INLINE Quad loadQuad(const float* p) {
 }
 PUSHFORWARD_INLINE void storeQuad(float* p, Quad x) { __builtin_memcpy(p, &x, sizeof x); }
 
-/** Four lines of four to four steps of four: eight shuffles for sixteen elements, a quarter of what scalar moves cost. */
+/**
+ * Four lines of four to four steps of four: eight shuffles for sixteen elements, a quarter of what scalar moves cost.
+ */
 PUSHFORWARD_INLINE void transposeQuad(const float* lines, int64_t stride, float* out, int64_t outStride) {
   const Quad x0 = loadQuad(lines), x1 = loadQuad(lines + stride), x2 = loadQuad(lines + 2 * stride),
              x3 = loadQuad(lines + 3 * stride);
@@ -67,47 +70,12 @@ void padPanel(float* panel, int64_t columns, int64_t depth) {
     for (int64_t j = columns; j < end; ++j) panel[p * tileColumns + j] = 0.0f;
 }
 
+/** The tile of `count` ≤ rows rows. */
 template <int rows>
-PUSHFORWARD_INLINE TileFunction tileOf(int64_t vectors) {
+static TileFunction tileOf(int64_t count, int64_t vectors) {
+  if constexpr (rows > 1)
+    if (count < rows) return tileOf<rows - 1>(count, vectors);
   return vectors > 1 ? &multiplyTile<rows, tileVectors> : &multiplyTile<rows, 1>;
-}
-
-static TileFunction tileOf(int64_t rows, int64_t vectors) {
-  switch (rows) {
-    case 1:
-      return tileOf<1>(vectors);
-    case 2:
-      return tileOf<2>(vectors);
-    case 3:
-      return tileOf<3>(vectors);
-    case 4:
-      return tileOf<4>(vectors);
-#if PUSHFORWARD_LANES >= 8
-    case 5:
-      return tileOf<5>(vectors);
-    case 6:
-      return tileOf<6>(vectors);
-#endif
-#if PUSHFORWARD_LANES >= 16
-    case 7:
-      return tileOf<7>(vectors);
-    case 8:
-      return tileOf<8>(vectors);
-    case 9:
-      return tileOf<9>(vectors);
-    case 10:
-      return tileOf<10>(vectors);
-    case 11:
-      return tileOf<11>(vectors);
-    case 12:
-      return tileOf<12>(vectors);
-    case 13:
-      return tileOf<13>(vectors);
-    case 14:
-      return tileOf<14>(vectors);
-#endif
-  }
-  return nullptr;
 }
 
 void multiplyPanel(const float* a, int64_t rows, int64_t first, int64_t last, int64_t depth, const float* b,
@@ -120,45 +88,60 @@ void multiplyPanel(const float* a, int64_t rows, int64_t first, int64_t last, in
     // Where there is nothing to fetch, the tile asks again for what it has.
     Prefetch fetch = {a + row * depth, 0, 0};
     if (begin < lines) fetch = {next + begin * line, nextStride, lines > last - first ? line : 0};
-    tileOf(count, vectors)(depth, a + row * depth, b, bStride, c + row * cStride, cStride, static_cast<int>(columns),
-                           accumulate, fetch);
+    tileOf<tileRows>(count, vectors)(depth, a + row * depth, b, bStride, c + row * cStride, cStride,
+                                     static_cast<int>(columns), accumulate, fetch);
   }
 }
 
+// Columns of a single row at once: 256 bytes of each row of b, where registers allow.
+constexpr int rowVectors = lanes == 16 ? 4 : 8;
+
+/**
+ * y = x B for `vectors` registers of columns, fewer `columns` than lanes only with one; sums of panelDepth, added in
+ * order.
+ */
+template <int vectors>
+PUSHFORWARD_INLINE void multiplyRowBy(const float* x, int64_t xStride, Matrix b, int64_t k, float* y, int columns) {
+  Float total[vectors];
+#pragma GCC unroll 8
+  for (int v = 0; v < vectors; ++v) total[v] = Float{};
+  const float* from = b.data;
+  for (int64_t begin = 0; begin < k; begin += panelDepth) {
+    Float sum[vectors];
+#pragma GCC unroll 8
+    for (int v = 0; v < vectors; ++v) sum[v] = Float{};
+    for (int64_t p = begin; p < minimum(begin + panelDepth, k); ++p, from += b.rowStride) {
+      // Rows are often a page apart, where no hardware prefetcher follows.
+      __builtin_prefetch(from + 8 * b.rowStride);
+      if (vectors * lanes > 32) __builtin_prefetch(from + 8 * b.rowStride + 32);
+      const Float left = broadcast(x[p * xStride]);
+#pragma GCC unroll 8
+      for (int v = 0; v < vectors; ++v)
+        sum[v] = multiplyAdd(left, columns == lanes ? load(from + v * lanes) : loadPartial(from, columns), sum[v]);
+    }
+#pragma GCC unroll 8
+    for (int v = 0; v < vectors; ++v) total[v] += sum[v];
+  }
+#pragma GCC unroll 8
+  for (int v = 0; v < vectors; ++v)
+    if (columns == lanes)
+      store(y + v * lanes, total[v]);
+    else
+      storePartial(y, total[v], columns);
+}
+
 void multiplyRow(const float* x, int64_t xStride, Matrix b, int64_t columns, int64_t k, float* y) {
-  constexpr int64_t together = 4 * lanes;  // four accumulators hide the latency of a multiply-add
-  int64_t j = 0;
   if (b.columnStride == 1) {
-    for (; j + together <= columns; j += together) {
-      Float sum0{}, sum1{}, sum2{}, sum3{};
-      const float* from = b.data + j;
-      for (int64_t p = 0; p < k; ++p, from += b.rowStride) {
-        // Rows are often a page apart, where no hardware prefetcher follows.
-        __builtin_prefetch(from + 8 * b.rowStride);
-        __builtin_prefetch(from + 8 * b.rowStride + 2 * lanes);
-        const Float left = broadcast(x[p * xStride]);
-        sum0 = multiplyAdd(left, load(from), sum0);
-        sum1 = multiplyAdd(left, load(from + lanes), sum1);
-        sum2 = multiplyAdd(left, load(from + 2 * lanes), sum2);
-        sum3 = multiplyAdd(left, load(from + 3 * lanes), sum3);
-      }
-      store(y + j, sum0);
-      store(y + j + lanes, sum1);
-      store(y + j + 2 * lanes, sum2);
-      store(y + j + 3 * lanes, sum3);
-    }
-    for (; j < columns; j += lanes) {
-      const int count = static_cast<int>(minimum(lanes, columns - j));
-      Float sum{};
-      const float* from = b.data + j;
-      for (int64_t p = 0; p < k; ++p, from += b.rowStride)
-        sum = multiplyAdd(broadcast(x[p * xStride]), count == lanes ? load(from) : loadPartial(from, count), sum);
-      storePartial(y + j, sum, count);
-    }
+    int64_t j = 0;
+    for (; j + rowVectors * lanes <= columns; j += rowVectors * lanes)
+      multiplyRowBy<rowVectors>(x, xStride, b.at(0, j), k, y + j, lanes);
+    for (; j < columns; j += lanes)
+      multiplyRowBy<1>(x, xStride, b.at(0, j), k, y + j, static_cast<int>(minimum(lanes, columns - j)));
     return;
   }
+  constexpr int64_t together = 4 * lanes;  // four accumulators hide the latency of a multiply-add
   if (b.rowStride == 1 && xStride == 1) {
-    for (; j < columns; ++j) {
+    for (int64_t j = 0; j < columns; ++j) {
       const float* from = b.data + j * b.columnStride;
       Float sum0{}, sum1{}, sum2{}, sum3{};
       int64_t p = 0;
@@ -176,7 +159,7 @@ void multiplyRow(const float* x, int64_t xStride, Matrix b, int64_t columns, int
     }
     return;
   }
-  for (; j < columns; ++j) {
+  for (int64_t j = 0; j < columns; ++j) {
     float sum = 0.0f;
     for (int64_t p = 0; p < k; ++p) sum += x[p * xStride] * b.data[p * b.rowStride + j * b.columnStride];
     y[j] = sum;

@@ -1,5 +1,6 @@
-// The innermost product: c[i, j] (+)= Σ_p a[p, i] b[p, j] for a tile of `rows` × `columns`, which stays in registers for all p < depth.
-// Each element is one chain of fused multiply-adds in the order of p, so no way of cutting rows and columns changes a bit.
+// The innermost product: c[i, j] (+)= Σ_p a[p, i] b[p, j] for a tile of `rows` × `columns`, which stays in registers
+// for all p < depth. Each element is one chain of fused multiply-adds in the order of p, so no way of cutting rows
+// and columns changes a bit.
 #pragma once
 #include "cpu/vector.h"
 
@@ -11,8 +12,8 @@ constexpr int tileColumns = tileVectors * lanes;
 constexpr int tileRows = lanes == 16 ? 14 : lanes == 8 ? 6 : 4;
 
 /**
- * What the next panel will be made of, brought into L2 meanwhile: for each step of p one address, `stride` floats after the last, and
- * the one `second` floats on.
+ * What the next panel will be made of, brought into L2 meanwhile: for each step of p one address, `stride` floats
+ * after the last, and the one `second` floats on.
  */
 struct Prefetch {
   const float* data;
@@ -65,7 +66,7 @@ static void multiplyTile(int64_t depth, const float* a, const float* b, int64_t 
   }
 }
 
-using TileFunction = void (*)(int64_t depth, const float* a, const float* b, int64_t bStride, float* c, int64_t cStride,
-                              int columns, bool accumulate, Prefetch next);
+using TileFunction = void (*)(int64_t depth, const float* a, const float* b, int64_t bStride, float* c,
+                              int64_t cStride, int columns, bool accumulate, Prefetch next);
 
 }  // namespace pushforward::cpu::PUSHFORWARD_ISA

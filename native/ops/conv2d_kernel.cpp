@@ -1,0 +1,381 @@
+// z = x * w + b, y = act(z); ẏ_k = act'(z) ⊙ (ẋ_k * w + x * ẇ_k + ḃ_k), k < K; and x̄ = δ * wᵀ, which is a convolution too. Shapes stand
+// in conv2d.h. A convolution is a product of patches [pixels, depth] and a filter [depth, filters]. Up to 1024 elements of depth and a block
+// of columns of w and of as many ẇ_k as fit into 1 MB are packed (generated) once for all pixels, shared by all threads. Then 14 pixels at a
+// time are gathered and multiplied by all of it, ẋ_k after x, and finished while they are in the cache. More directions than fit are a
+// further pass that gathers x again. A low-rank ẇ_k costs no product: the patch times a_kq gives a number, which multiplies b_kq.
+#include "ops/conv2d.h"
+
+#include "cpu/micro.h"
+#include "cpu/parallel.h"
+#include "cpu/tangent_panel.h"
+#include "ops/conv2d_patches.h"
+
+namespace pushforward::cpu::PUSHFORWARD_ISA {
+
+namespace {
+
+constexpr int64_t maxDepth = 1024;                // of a patch at once
+constexpr int64_t patchStride = maxDepth + 16;    // neighbours begin in different cache sets
+constexpr int64_t matrixRoom = 65536;             // floats of a block of w, 256 KB
+constexpr int64_t tangentRoom = 3 * matrixRoom;   // and of all tangents together
+constexpr int64_t maxColumns = microBlock;        // of a block
+constexpr int64_t maxGroup = 64;                  // directions or factors of a pass
+constexpr int64_t blocksTogether = 8;             // of tileRows pixels, in a task
+
+/** How the work is cut: by the shape alone. */
+struct Cut {
+  int64_t pixels, depth, columns;       // of the whole product
+  int64_t depthBlock, columnBlock;      // of a pass
+  int64_t group;                        // directions of a pass
+  int64_t matrix, tangents, factors;    // floats of w, of what is made of ẇ, factors of a pass
+};
+
+Cut cutOf(int64_t pixels, int64_t depth, int64_t columns, int64_t directions, const TangentOperand& wDot) {
+  Cut cut{};
+  cut.pixels = pixels;
+  cut.depth = depth;
+  cut.columns = columns;
+  cut.depthBlock = maximum(16, roundUp(ceilDivide(depth, maximum(1, ceilDivide(depth, maxDepth))), 16));
+  const int64_t room = minimum(matrixRoom / cut.depthBlock, maxColumns) / tileColumns * tileColumns;
+  const int64_t wide = maximum(tileColumns, minimum(roundUp(columns, tileColumns), room));
+  // As equal as can be: 3 blocks of 64, not 128 and 64.
+  cut.columnBlock = roundUp(ceilDivide(columns, maximum(1, ceilDivide(columns, wide))), tileColumns);
+  cut.matrix = cut.depthBlock * cut.columnBlock;
+  cut.group = minimum(directions, maxGroup);
+  if (wDot.kind == TangentKind::lowRank) {
+    cut.group = minimum(cut.group, maximum(1, maxGroup / wDot.rank));
+    cut.factors = cut.group * wDot.rank;
+    cut.tangents = cut.factors * (cut.depthBlock + cut.columnBlock);
+  } else if (wDot.kind != TangentKind::zero) {
+    cut.group = minimum(cut.group, maximum(1, tangentRoom / cut.matrix));
+    cut.tangents = cut.group * cut.matrix;
+  }
+  return cut;
+}
+
+struct Convolution {
+  const KernelCall& call;
+  Patches patches;
+  Cut cut;
+  TangentOperand wDotKind, bDotKind;
+  int64_t directions;
+  const MicroProgram *activation, *slope;  // nullptr where there is none
+  bool transposed;                         // w is [taps reversed, columns, channels]: x̄
+  bool stacked;
+  const float *x = nullptr, *w = nullptr, *b = nullptr, *xDot = nullptr, *wDot = nullptr, *bDot = nullptr;
+  float *y = nullptr, *yDot = nullptr;
+  float *wPacked = nullptr, *tangents = nullptr, *biases = nullptr, *threadScratch = nullptr;
+  int64_t imageSize = 0;  // of x, all examples
+
+  bool lowRank() const { return wDotKind.kind == TangentKind::lowRank; }
+  bool denseTangent() const { return wDotKind.kind != TangentKind::zero && !lowRank(); }
+  const float* leftFactors() const { return tangents; }
+  float* rightFactors() const { return tangents + cut.factors * cut.depthBlock; }
+};
+
+int64_t threadFloats(const Cut& cut) {
+  const int64_t projection = cut.factors * tileRows;
+  return tileRows * patchStride + roundUp(projection, 16) + tileRows * cut.columnBlock + microBlock + microScratch;
+}
+
+size_t scratchOf(const Cut& cut, int threads) {
+  return static_cast<size_t>(4 * (cut.matrix + cut.tangents + cut.group * cut.columnBlock + threads * threadFloats(cut)));
+}
+
+/** What a pass covers: columns, directions, depth. */
+struct Pass {
+  int64_t column, columns, direction, directions, begin, depth;
+  bool first, last;  // of the depth
+};
+
+Draw drawOf(const Convolution& v, const TangentOperand& operand, uint32_t stream, int64_t direction) {
+  return {{v.call.state->key[0], v.call.state->key[1]},
+          operand.parameter,
+          stream,
+          static_cast<uint32_t>(direction),
+          v.call.state->step};
+}
+
+/** Columns of a panel of wᵀ, whose taps are read in reverse. */
+void packTransposed(const Convolution& v, int64_t begin, int64_t depth, int64_t column, int64_t columns, float* out) {
+  const int64_t channels = v.patches.channels, taps = v.patches.taps[0] * v.patches.taps[1];
+  for (int64_t p = 0; p < depth;) {
+    const int64_t tap = (begin + p) / channels, channel = (begin + p) % channels;
+    const int64_t count = minimum(channels - channel, depth - p);
+    const float* from = v.w + ((taps - 1 - tap) * v.cut.columns + column) * channels + channel;
+    packColumns({from, 1, channels}, columns, count, out + p * tileColumns);
+    p += count;
+  }
+}
+
+/** Panel `column` of matrix m of a pass: w, then its ẇ_k. */
+void makePanel(const Convolution& v, const Pass& pass, int64_t m, int64_t column, int64_t width) {
+  const int64_t columns = v.cut.columns, at = pass.column + column;
+  float* out = (m == 0 ? v.wPacked : v.tangents + (m - 1) * v.cut.matrix) + column * pass.depth;
+  const int64_t k = pass.direction + m - 1;
+  if (m == 0 && v.transposed) {
+    packTransposed(v, pass.begin, pass.depth, at, width, out);
+  } else if (m == 0 || v.wDotKind.kind == TangentKind::given) {
+    const float* from = m == 0 ? v.w : v.wDot + k * v.cut.depth * columns;
+    packColumns({from + pass.begin * columns + at, columns, 1}, width, pass.depth, out);
+  } else {
+    fillTangentPanel(v.wDotKind.kind, drawOf(v, v.wDotKind, v.wDotKind.stream, k), columns, pass.begin, pass.depth, at,
+                     width, out, tileColumns);
+    padPanel(out, width, pass.depth);
+  }
+}
+
+/** Factors of a direction and its ḃ_k, for the columns and the depth of a pass. */
+void makeVectors(const Convolution& v, const Pass& pass, int64_t direction) {
+  const Cut& cut = v.cut;
+  const int64_t k = pass.direction + direction, rank = v.wDotKind.rank;
+  for (int64_t q = 0; v.lowRank() && q < rank; ++q) {
+    const int64_t f = direction * rank + q;
+    float* left = v.tangents + f * cut.depthBlock;
+    fillTangentPanel(TangentKind::rademacher, drawOf(v, v.wDotKind, leftStream, k * rank + q), cut.depth, 0, 1,
+                     pass.begin, pass.depth, left, cut.depthBlock);
+    fillTangentPanel(TangentKind::rademacher, drawOf(v, v.wDotKind, rightStream, k * rank + q), cut.columns, 0, 1,
+                     pass.column, pass.columns, v.rightFactors() + f * cut.columnBlock, cut.columnBlock);
+  }
+  float* bias = v.biases + direction * cut.columnBlock;
+  if (v.bDotKind.kind == TangentKind::given)
+    copyFloats(bias, v.bDot + k * cut.columns + pass.column, pass.columns);
+  else if (v.bDotKind.kind != TangentKind::zero)
+    fillTangentPanel(v.bDotKind.kind, drawOf(v, v.bDotKind, v.bDotKind.stream, k), cut.columns, 0, 1, pass.column,
+                     pass.columns, bias, cut.columnBlock);
+}
+
+void prepare(const Convolution& v, const Pass& pass) {
+  const int64_t panels = ceilDivide(pass.columns, tileColumns);
+  const int64_t matrices = 1 + (v.denseTangent() ? pass.directions : 0), units = matrices * panels;
+  const bool vectors = v.lowRank() || v.bDotKind.kind != TangentKind::zero;
+  parallelFor(v.call, units + (vectors ? pass.directions : 0), [&](int64_t unit, int) {
+    if (unit >= units) return makeVectors(v, pass, unit - units);
+    const int64_t column = unit % panels * tileColumns;
+    makePanel(v, pass, unit / panels, column, minimum(tileColumns, pass.columns - column));
+  });
+}
+
+/** c [rows, columns of the pass] (+)= patches times a matrix of the pass. */
+void multiplyRows(const Convolution& v, const Pass& pass, const float* gathered, const float* matrix, float* c,
+                  int64_t rows, bool accumulate) {
+  for (int64_t j = 0; j < pass.columns; j += tileColumns)
+    multiplyTileOf<patchStride, 1>(pass.depth, gathered, matrix + j * pass.depth, c + j, v.cut.columns, rows,
+                                   minimum(tileColumns, pass.columns - j), accumulate);
+}
+
+/** projection[f][row] = scale·Σ_p patch[row][p] a_f[p] for a block of pixels, seven rows at a time so that seven sums are under way. */
+void project(const Convolution& v, const Pass& pass, const float* gathered, float* projection) {
+  constexpr int together = lanes == 16 ? 7 : tileRows;
+  static_assert(tileRows % together == 0, "whole groups of rows");
+  const float scale = static_cast<float>(1.0 / __builtin_sqrt(static_cast<double>(v.wDotKind.rank)));
+  const int64_t whole = pass.depth / lanes * lanes;
+  const int rest = static_cast<int>(pass.depth - whole);
+  for (int64_t f = 0; f < pass.directions * v.wDotKind.rank; ++f) {
+    const float* a = v.leftFactors() + f * v.cut.depthBlock;
+    for (int64_t row = 0; row < tileRows; row += together) {
+      const float* from = gathered + row * patchStride;
+      Float sum[together];
+#pragma GCC unroll 16
+      for (int i = 0; i < together; ++i) sum[i] = Float{};
+      for (int64_t p = 0; p < whole; p += lanes) {
+        const Float left = load(a + p);
+#pragma GCC unroll 16
+        for (int i = 0; i < together; ++i) sum[i] = multiplyAdd(left, load(from + i * patchStride + p), sum[i]);
+      }
+      if (rest > 0)
+        for (int i = 0; i < together; ++i)
+          sum[i] = multiplyAdd(loadPartial(a + whole, rest), loadPartial(from + i * patchStride + whole, rest), sum[i]);
+      for (int i = 0; i < together; ++i) projection[f * tileRows + row + i] = scale * horizontalSum(sum[i]);
+    }
+  }
+}
+
+PUSHFORWARD_INLINE Float loadFirst(const float* from, int64_t count) {
+  return count >= lanes ? load(from) : loadPartial(from, static_cast<int>(count));
+}
+PUSHFORWARD_INLINE void storeFirst(float* to, Float x, int64_t count) {
+  if (count >= lanes)
+    store(to, x);
+  else
+    storePartial(to, x, static_cast<int>(count));
+}
+
+/** slopes[row] = act'(z) if it is wanted; y = act(z) if `write`, z = y + b. Rows of slopes are the pass's columns, whole vectors, apart. */
+void finishPrimal(const Convolution& v, const Pass& pass, int64_t row, int64_t rows, bool write, float* slopes, float* z,
+                  float* scratch) {
+  const bool slope = v.slope != nullptr && pass.directions > 0;
+  if (!slope && !(write && (v.b != nullptr || v.activation != nullptr))) return;
+  const int64_t stride = roundUp(pass.columns, lanes), together = maximum(1, microBlock / stride);
+  for (int64_t i = 0; i < rows; i += together) {
+    const int64_t count = minimum(together, rows - i);
+    float* y = v.y + (row + i) * v.cut.columns + pass.column;
+    for (int64_t t = 0; t < count; ++t)
+      for (int64_t j = 0; j < pass.columns; j += lanes) {
+        Float value = loadFirst(y + t * v.cut.columns + j, pass.columns - j);
+        if (v.b != nullptr) value = value + loadFirst(v.b + pass.column + j, pass.columns - j);
+        store(z + t * stride + j, value);
+      }
+    const float* input[1] = {z};
+    float* output[1] = {slopes + i * stride};
+    if (slope) runMicroProgram(*v.slope, count * stride, input, output, scratch);
+    if (!write) continue;
+    output[0] = z;
+    if (v.activation != nullptr) runMicroProgram(*v.activation, count * stride, input, output, scratch);
+    for (int64_t t = 0; t < count; ++t)
+      for (int64_t j = 0; j < pass.columns; j += lanes)
+        storeFirst(y + t * v.cut.columns + j, load(z + t * stride + j), pass.columns - j);
+  }
+}
+
+/** ẏ_k += Σ_q projection_kq b_kqᵀ; with the last of the depth ẏ_k = slope ⊙ (ẏ_k + ḃ_k). `ready`: ẏ_k holds something already. */
+void finishTangent(const Convolution& v, const Pass& pass, int64_t direction, int64_t row, int64_t rows, bool ready,
+                   const float* projection, const float* slopes) {
+  const int64_t rank = v.lowRank() ? v.wDotKind.rank : 0, stride = roundUp(pass.columns, lanes);
+  const bool bias = pass.last && v.bDotKind.kind != TangentKind::zero, slope = pass.last && v.slope != nullptr;
+  if (ready && rank == 0 && !bias && !slope) return;
+  const float* biases = v.biases + direction * v.cut.columnBlock;
+  const float* right = v.rightFactors() + direction * rank * v.cut.columnBlock;
+  for (int64_t i = 0; i < rows; ++i) {
+    float* to = v.yDot + ((pass.direction + direction) * v.cut.pixels + row + i) * v.cut.columns + pass.column;
+    for (int64_t j = 0; j < pass.columns; j += lanes) {
+      const int64_t left = pass.columns - j;
+      Float sum = ready ? loadFirst(to + j, left) : Float{};
+      for (int64_t q = 0; q < rank; ++q)
+        sum = multiplyAdd(broadcast(projection[(direction * rank + q) * tileRows + i]),
+                          loadFirst(right + q * v.cut.columnBlock + j, left), sum);
+      if (bias) sum = sum + loadFirst(biases + j, left);
+      if (slope) sum = sum * load(slopes + i * stride + j);
+      storeFirst(to + j, sum, left);
+    }
+  }
+}
+
+void gather(const Convolution& v, const Pass& pass, const float* image, int64_t row, int64_t rows, float* gathered) {
+  gatherPatches(v.patches, image, row, rows, pass.begin, pass.depth, gathered, patchStride);
+}
+
+/** A block of pixels, all of a pass. */
+void multiplyBlock(const Convolution& v, const Pass& pass, int64_t row, int64_t rows, float* scratch) {
+  float *gathered = scratch, *projection = gathered + tileRows * patchStride;
+  float* slopes = projection + roundUp(v.cut.factors * tileRows, 16);
+  float *z = slopes + tileRows * v.cut.columnBlock, *micro = z + microBlock;
+  const bool primal = pass.direction == 0, dense = v.denseTangent();
+  const auto tangentAt = [&](int64_t k) {
+    return v.yDot + ((pass.direction + k) * v.cut.pixels + row) * v.cut.columns + pass.column;
+  };
+  // The tile multiplies whole blocks, and what it reads beyond the last pixel must be numbers.
+  for (int64_t i = rows; i < tileRows; ++i) zeroFloats(gathered + i * patchStride, pass.depth);
+  if (primal || dense || v.lowRank()) gather(v, pass, v.x, row, rows, gathered);
+  if (primal)
+    multiplyRows(v, pass, gathered, v.wPacked, v.y + row * v.cut.columns + pass.column, rows, !pass.first);
+  for (int64_t k = 0; dense && k < pass.directions; ++k)
+    multiplyRows(v, pass, gathered, v.tangents + k * v.cut.matrix, tangentAt(k), rows, !pass.first);
+  if (v.lowRank()) project(v, pass, gathered, projection);
+  for (int64_t k = 0; v.stacked && k < pass.directions; ++k) {
+    gather(v, pass, v.xDot + (pass.direction + k) * v.imageSize, row, rows, gathered);
+    multiplyRows(v, pass, gathered, v.wPacked, tangentAt(k), rows, dense || !pass.first);
+  }
+  if (pass.last) {
+    const bool lastPass = pass.direction + pass.directions >= v.directions;
+    finishPrimal(v, pass, row, rows, lastPass, slopes, z, micro);
+  }
+  const bool ready = dense || v.stacked || !pass.first;
+  for (int64_t k = 0; k < pass.directions; ++k)
+    if (pass.last || v.lowRank()) finishTangent(v, pass, k, row, rows, ready, projection, slopes);
+}
+
+void runPass(const Convolution& v, const Pass& pass) {
+  prepare(v, pass);
+  const int64_t threads = v.call.parallel == nullptr ? 1 : v.call.parallel->threads;
+  const int64_t blocks = ceilDivide(v.cut.pixels, tileRows);
+  const int64_t together = maximum(1, minimum(blocksTogether, blocks / (4 * threads)));
+  parallelFor(v.call, ceilDivide(blocks, together), [&](int64_t task, int thread) {
+    float* scratch = v.threadScratch + thread * threadFloats(v.cut);
+    const int64_t end = minimum(v.cut.pixels, (task + 1) * together * tileRows);
+    for (int64_t row = task * together * tileRows; row < end; row += tileRows)
+      multiplyBlock(v, pass, row, minimum(tileRows, end - row), scratch);
+  });
+}
+
+void run(Convolution& v) {
+  const Cut& cut = v.cut;
+  if (cut.pixels <= 0 || cut.columns <= 0) return;
+  v.wPacked = static_cast<float*>(v.call.scratch);
+  v.tangents = v.wPacked + cut.matrix;
+  v.biases = v.tangents + cut.tangents;
+  v.threadScratch = v.biases + cut.group * cut.columnBlock;
+  v.imageSize = cut.pixels / (v.patches.resultHeight * v.patches.resultWidth) * v.patches.height * v.patches.width *
+                v.patches.channels;
+  for (int64_t column = 0; column < cut.columns; column += cut.columnBlock)
+    for (int64_t k = 0; k == 0 || k < v.directions; k += maximum(1, cut.group))
+      for (int64_t begin = 0; begin == 0 || begin < cut.depth; begin += cut.depthBlock)
+        runPass(v, {column, minimum(cut.columnBlock, cut.columns - column), k, minimum(cut.group, v.directions - k),
+                    begin, minimum(cut.depthBlock, cut.depth - begin), begin == 0,
+                    begin + cut.depthBlock >= cut.depth});
+}
+
+const MicroProgram* ifAny(const MicroProgram& program) {
+  return program.ops + program.immediates > 0 ? &program : nullptr;
+}
+
+Cut cutOf(const Conv2dParameters& p) {
+  const Conv2dShape& c = p.shape;
+  return cutOf(c.batch * c.outHeight * c.outWidth, c.kernel[0] * c.kernel[1] * c.channels, c.filters, p.directions,
+               p.wDot);
+}
+
+Cut inputCutOf(const Conv2dShape& c) {
+  return cutOf(c.batch * c.height * c.width, c.kernel[0] * c.kernel[1] * c.filters, c.channels, 0, {});
+}
+
+size_t convolutionScratch(const void* parameters, int threads) {
+  return scratchOf(cutOf(*static_cast<const Conv2dParameters*>(parameters)), threads);
+}
+size_t inputPullbackScratch(const void* parameters, int threads) {
+  return scratchOf(inputCutOf(*static_cast<const Conv2dShape*>(parameters)), threads);
+}
+
+Convolution convolutionOf(const KernelCall& call) {
+  const Conv2dParameters& p = *static_cast<const Conv2dParameters*>(call.parameters);
+  const bool stacked = p.xDot.kind == TangentKind::given;
+  Convolution v{call,   patchesOfInput(p.shape), cutOf(p), p.wDot, p.bDot, p.directions, ifAny(p.activation), ifAny(p.slope),
+                false, stacked};
+  v.x = static_cast<const float*>(call.operands[0]);
+  v.w = static_cast<const float*>(call.operands[1]);
+  v.b = static_cast<const float*>(call.operands[2]);
+  return v;
+}
+
+void primal(const KernelCall& call) {
+  Convolution v = convolutionOf(call);
+  v.y = static_cast<float*>(call.operands[3]);
+  run(v);
+}
+
+void pushforwardOf(const KernelCall& call) {
+  Convolution v = convolutionOf(call);
+  v.xDot = static_cast<const float*>(call.operands[3]);
+  v.wDot = static_cast<const float*>(call.operands[4]);
+  v.bDot = static_cast<const float*>(call.operands[5]);
+  v.y = static_cast<float*>(call.operands[6]);
+  v.yDot = static_cast<float*>(call.operands[7]);
+  run(v);
+}
+
+void inputPullback(const KernelCall& call) {
+  const Conv2dShape& c = *static_cast<const Conv2dShape*>(call.parameters);
+  Convolution v{call, patchesOfCotangent(c), inputCutOf(c), {}, {}, 0, nullptr, nullptr, true, false};
+  v.x = static_cast<const float*>(call.operands[0]);
+  v.w = static_cast<const float*>(call.operands[1]);
+  v.y = static_cast<float*>(call.operands[2]);
+  run(v);
+}
+
+PUSHFORWARD_CPU_KERNEL(conv2d_primal, primal, convolutionScratch)
+PUSHFORWARD_CPU_KERNEL(conv2d_pushforward, pushforwardOf, convolutionScratch)
+PUSHFORWARD_CPU_KERNEL(conv2d_input_pullback, inputPullback, inputPullbackScratch)
+
+}  // namespace
+
+}  // namespace pushforward::cpu::PUSHFORWARD_ISA

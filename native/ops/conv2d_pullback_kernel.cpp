@@ -1,0 +1,93 @@
+// w̄ = Pᵀ δ: P are the patches of x, [pixels, kernel·channels], δ is [pixels, filters]. Shapes stand in conv2d.h.
+// A task takes some elements of the patches and all filters: it gathers 256 pixels of them at a time, so each element of P is copied once for
+// all filters, and δ is read once per 112 rows of w̄. Where that would make few tasks, the pixels are split as well, into as many pieces as
+// the shape says, whose sums are then added in order: no number of threads changes a bit.
+#include "cpu/parallel.h"
+#include "ops/conv2d_patches.h"
+
+namespace pushforward::cpu::PUSHFORWARD_ISA {
+
+namespace {
+
+constexpr int64_t pixelsTogether = 256;
+constexpr int64_t rowsTogether = tileRows * (lanes == 16 ? 8 : 16);  // of w̄, in a task
+constexpr int64_t partialFloats = 262144;                           // 1 MB for the sums of all pieces
+constexpr int64_t threadFloats = pixelsTogether * (rowsTogether + tileColumns);
+
+struct Split {
+  int64_t pixels, depth, filters;
+  int64_t blocks, rows;    // of w̄: blocks of `rows` rows
+  int64_t pieces, length;  // of the pixels
+};
+
+int64_t limited(int64_t x, int64_t low, int64_t high) { return maximum(low, minimum(x, high)); }
+
+Split splitOf(const Conv2dShape& c) {
+  Split s;
+  s.pixels = c.batch * c.outHeight * c.outWidth;
+  s.depth = c.kernel[0] * c.kernel[1] * c.channels;
+  s.filters = c.filters;
+  s.blocks = maximum(1, ceilDivide(s.depth, rowsTogether));
+  s.rows = roundUp(maximum(1, ceilDivide(s.depth, s.blocks)), tileRows);
+  s.blocks = ceilDivide(s.depth, s.rows);
+  const int64_t room = partialFloats / maximum(1, s.depth * s.filters);
+  s.pieces = limited(minimum(ceilDivide(16, maximum(1, s.blocks)), s.pixels / 2048), 1, maximum(1, room));
+  s.length = roundUp(ceilDivide(s.pixels, s.pieces), pixelsTogether);
+  s.pieces = maximum(1, ceilDivide(s.pixels, maximum(1, s.length)));
+  return s;
+}
+
+int64_t partialsOf(const Split& s) { return s.pieces > 1 ? roundUp(s.pieces * s.depth * s.filters, 16) : 0; }
+
+size_t pullbackScratch(const void* parameters, int threads) {
+  const Split s = splitOf(*static_cast<const Conv2dShape*>(parameters));
+  return static_cast<size_t>(4 * (partialsOf(s) + threads * threadFloats));
+}
+
+void filterPullback(const KernelCall& call) {
+  const Conv2dShape& c = *static_cast<const Conv2dShape*>(call.parameters);
+  const float *x = static_cast<const float*>(call.operands[0]), *delta = static_cast<const float*>(call.operands[1]);
+  float* wBar = static_cast<float*>(call.operands[2]);
+  const Split s = splitOf(c);
+  if (s.depth <= 0 || s.filters <= 0) return;
+  if (s.pixels <= 0) return zeroFloats(wBar, s.depth * s.filters);
+  const Patches patches = patchesOfInput(c);
+  float* partials = static_cast<float*>(call.scratch);
+  float* scratch = partials + partialsOf(s);
+  parallelFor(call, s.blocks * s.pieces, [&](int64_t index, int thread) {
+    float *gathered = scratch + thread * threadFloats, *panel = gathered + pixelsTogether * rowsTogether;
+    const int64_t piece = index / s.blocks, begin = index % s.blocks * s.rows;
+    const int64_t rows = minimum(s.rows, s.depth - begin), end = minimum(s.pixels, (piece + 1) * s.length);
+    float* out = (s.pieces > 1 ? partials + piece * s.depth * s.filters : wBar) + begin * s.filters;
+    // The tile multiplies whole blocks of rows, and what it reads beyond the last must be numbers.
+    if (rows % tileRows != 0)
+      for (int64_t i = 0; i < pixelsTogether; ++i) zeroFloats(gathered + i * rowsTogether + rows, rowsTogether - rows);
+    for (int64_t pixel = piece * s.length; pixel < end; pixel += pixelsTogether) {
+      const int64_t count = minimum(pixelsTogether, end - pixel);
+      gatherPatches(patches, x, pixel, count, begin, rows, gathered, rowsTogether);
+      for (int64_t j = 0; j < s.filters; j += tileColumns) {
+        const int64_t width = minimum(tileColumns, s.filters - j);
+        packColumns({delta + pixel * s.filters + j, s.filters, 1}, width, count, panel);
+        for (int64_t i = 0; i < rows; i += tileRows)
+          multiplyTileOf<1, rowsTogether>(count, gathered + i, panel, out + i * s.filters + j, s.filters,
+                                          minimum(tileRows, rows - i), width, pixel > piece * s.length);
+      }
+    }
+  });
+  if (s.pieces <= 1) return;
+  const int64_t count = s.depth * s.filters;
+  parallelRanges(call, count, 16384, lanes, [&](int64_t from, int64_t to, int) {
+    for (int64_t i = from; i < to; i += lanes) {
+      const int n = static_cast<int>(minimum(lanes, to - i));
+      Float sum{};
+      for (int64_t piece = 0; piece < s.pieces; ++piece) sum = sum + loadPartial(partials + piece * count + i, n);
+      storePartial(wBar + i, sum, n);
+    }
+  });
+}
+
+PUSHFORWARD_CPU_KERNEL(conv2d_filter_pullback, filterPullback, pullbackScratch)
+
+}  // namespace
+
+}  // namespace pushforward::cpu::PUSHFORWARD_ISA

@@ -1,0 +1,130 @@
+// Convolutions in float64, as conv2d.h writes them: the judge of conv2d_kernel.cpp and conv2d_pullback_kernel.cpp.
+#include <vector>
+
+#include "core/philox.h"
+#include "ops/conv2d.h"
+#include "ops/elementwise_reference.h"
+
+namespace pushforward::reference {
+
+static double apply(const MicroProgram& program, double z, double otherwise) {
+  return program.ops + program.immediates > 0 ? evaluateMicroProgram(program, z) : otherwise;
+}
+
+/** f(pixel of y, pixel of x, tap) for all that meet inside of x; a pixel counts all channels, a tap all [channels, filters]. */
+template <class F>
+static void forEachMeeting(const Conv2dShape& c, const F& f) {
+  for (int64_t n = 0; n < c.batch; ++n)
+    for (int64_t oy = 0; oy < c.outHeight; ++oy)
+      for (int64_t ox = 0; ox < c.outWidth; ++ox)
+        for (int64_t ky = 0; ky < c.kernel[0]; ++ky)
+          for (int64_t kx = 0; kx < c.kernel[1]; ++kx) {
+            const int64_t iy = oy * c.stride[0] + ky * c.dilation[0] - c.padding[0];
+            const int64_t ix = ox * c.stride[1] + kx * c.dilation[1] - c.padding[1];
+            if (iy < 0 || iy >= c.height || ix < 0 || ix >= c.width) continue;
+            f((n * c.outHeight + oy) * c.outWidth + ox, (n * c.height + iy) * c.width + ix, ky * c.kernel[1] + kx);
+          }
+}
+
+/** z += x * w */
+static void addConvolution(const Conv2dShape& c, const double* x, const double* w, double* z) {
+  forEachMeeting(c, [&](int64_t out, int64_t in, int64_t tap) {
+    for (int64_t i = 0; i < c.channels; ++i)
+      for (int64_t j = 0; j < c.filters; ++j)
+        z[out * c.filters + j] += x[in * c.channels + i] * w[(tap * c.channels + i) * c.filters + j];
+  });
+}
+
+/** Tangent k of an operand seen as [rows, n]; empty when it is zero. */
+static std::vector<double> tangentOf(const TangentOperand& operand, const RunState& state, const double* given,
+                                     int64_t k, int64_t rows, int64_t n) {
+  std::vector<double> v(operand.kind == TangentKind::zero ? 0 : static_cast<size_t>(rows * n));
+  const Draw draw = {
+      {state.key[0], state.key[1]}, operand.parameter, operand.stream, static_cast<uint32_t>(k), state.step};
+  switch (operand.kind) {
+    case TangentKind::zero:
+      break;
+    case TangentKind::given:
+      v.assign(given + k * rows * n, given + (k + 1) * rows * n);
+      break;
+    case TangentKind::gaussian:
+      fillGaussian(draw, n, 0, rows, v.data());
+      break;
+    case TangentKind::rademacher:
+      fillRademacher(draw, n, 0, rows, v.data());
+      break;
+    case TangentKind::lowRank:
+      fillLowRank(draw, operand.rank, rows, n, 0, rows, v.data());
+      break;
+  }
+  return v;
+}
+
+static std::vector<double> preActivation(const Conv2dShape& c, const double* x, const double* w, const double* b) {
+  std::vector<double> z(static_cast<size_t>(c.batch * c.outHeight * c.outWidth * c.filters));
+  addConvolution(c, x, w, z.data());
+  if (b != nullptr)
+    for (size_t i = 0; i < z.size(); ++i) z[i] += b[i % static_cast<size_t>(c.filters)];
+  return z;
+}
+
+static void conv2dPrimal(const KernelCall& call) {
+  const Conv2dParameters& p = *static_cast<const Conv2dParameters*>(call.parameters);
+  const auto at = [&](int i) { return static_cast<double*>(call.operands[i]); };
+  const std::vector<double> z = preActivation(p.shape, at(0), at(1), at(2));
+  for (size_t i = 0; i < z.size(); ++i) at(3)[i] = apply(p.activation, z[i], z[i]);
+}
+
+static void conv2dPushforward(const KernelCall& call) {
+  const Conv2dParameters& p = *static_cast<const Conv2dParameters*>(call.parameters);
+  const Conv2dShape& c = p.shape;
+  const auto at = [&](int i) { return static_cast<double*>(call.operands[i]); };
+  const std::vector<double> z = preActivation(c, at(0), at(1), at(2));
+  for (size_t i = 0; i < z.size(); ++i) at(6)[i] = apply(p.activation, z[i], z[i]);
+  const int64_t depth = c.kernel[0] * c.kernel[1] * c.channels;
+  for (int64_t k = 0; k < p.directions; ++k) {
+    std::vector<double> zDot(z.size());
+    if (p.xDot.kind != TangentKind::zero)
+      addConvolution(c, at(3) + k * c.batch * c.height * c.width * c.channels, at(1), zDot.data());
+    const std::vector<double> wDot = tangentOf(p.wDot, *call.state, at(4), k, depth, c.filters);
+    if (p.wDot.kind != TangentKind::zero) addConvolution(c, at(0), wDot.data(), zDot.data());
+    const std::vector<double> bDot = tangentOf(p.bDot, *call.state, at(5), k, 1, c.filters);
+    for (size_t i = 0; i < z.size(); ++i) {
+      const double sum = zDot[i] + (bDot.empty() ? 0.0 : bDot[i % static_cast<size_t>(c.filters)]);
+      at(7)[static_cast<size_t>(k) * z.size() + i] = apply(p.slope, z[i], 1.0) * sum;
+    }
+  }
+}
+
+static void conv2dInputPullback(const KernelCall& call) {
+  const Conv2dShape& c = *static_cast<const Conv2dShape*>(call.parameters);
+  const double *delta = static_cast<const double*>(call.operands[0]),
+               *w = static_cast<const double*>(call.operands[1]);
+  double* xBar = static_cast<double*>(call.operands[2]);
+  for (int64_t i = 0; i < c.batch * c.height * c.width * c.channels; ++i) xBar[i] = 0;
+  forEachMeeting(c, [&](int64_t out, int64_t in, int64_t tap) {
+    for (int64_t i = 0; i < c.channels; ++i)
+      for (int64_t j = 0; j < c.filters; ++j)
+        xBar[in * c.channels + i] += delta[out * c.filters + j] * w[(tap * c.channels + i) * c.filters + j];
+  });
+}
+
+static void conv2dFilterPullback(const KernelCall& call) {
+  const Conv2dShape& c = *static_cast<const Conv2dShape*>(call.parameters);
+  const double *x = static_cast<const double*>(call.operands[0]),
+               *delta = static_cast<const double*>(call.operands[1]);
+  double* wBar = static_cast<double*>(call.operands[2]);
+  for (int64_t i = 0; i < c.kernel[0] * c.kernel[1] * c.channels * c.filters; ++i) wBar[i] = 0;
+  forEachMeeting(c, [&](int64_t out, int64_t in, int64_t tap) {
+    for (int64_t i = 0; i < c.channels; ++i)
+      for (int64_t j = 0; j < c.filters; ++j)
+        wBar[(tap * c.channels + i) * c.filters + j] += x[in * c.channels + i] * delta[out * c.filters + j];
+  });
+}
+
+PUSHFORWARD_REFERENCE_KERNEL(conv2d_primal, conv2dPrimal)
+PUSHFORWARD_REFERENCE_KERNEL(conv2d_pushforward, conv2dPushforward)
+PUSHFORWARD_REFERENCE_KERNEL(conv2d_input_pullback, conv2dInputPullback)
+PUSHFORWARD_REFERENCE_KERNEL(conv2d_filter_pullback, conv2dFilterPullback)
+
+}  // namespace pushforward::reference

@@ -1,0 +1,123 @@
+// Pools in float64, as pool.h writes them: the judge of pool_kernel.cpp.
+#include <cmath>
+#include <limits>
+
+#include "core/kernel.h"
+#include "ops/pool.h"
+
+namespace pushforward {
+
+namespace {
+
+/** f(element of y, element of x, pixel of x) for every element of every window; `begin(element of y)` before its first. */
+template <class Begin, class F>
+void forEachElement(const PoolParameters& p, const Begin& begin, const F& f) {
+  for (int64_t n = 0; n < p.batch; ++n)
+    for (int64_t oy = 0; oy < p.outHeight; ++oy)
+      for (int64_t ox = 0; ox < p.outWidth; ++ox)
+        for (int64_t c = 0; c < p.channels; ++c) {
+          const int64_t out = ((n * p.outHeight + oy) * p.outWidth + ox) * p.channels + c;
+          begin(out);
+          for (int64_t ky = 0; ky < p.window[0]; ++ky)
+            for (int64_t kx = 0; kx < p.window[1]; ++kx) {
+              const int64_t iy = oy * p.stride[0] + ky - p.padding[0], ix = ox * p.stride[1] + kx - p.padding[1];
+              if (iy < 0 || iy >= p.height || ix < 0 || ix >= p.width) continue;
+              f(out, ((n * p.height + iy) * p.width + ix) * p.channels + c, iy * p.width + ix);
+            }
+        }
+}
+
+const PoolParameters& parametersOf(const KernelCall& call) {
+  return *static_cast<const PoolParameters*>(call.parameters);
+}
+const double* input(const KernelCall& call, int i) { return static_cast<const double*>(call.operands[i]); }
+double* output(const KernelCall& call, int i) { return static_cast<double*>(call.operands[i]); }
+
+/** Where an index of example n mod indexBatch stands for an element of y. */
+int32_t indexAt(const KernelCall& call, int64_t out) {
+  const PoolParameters& p = parametersOf(call);
+  const int64_t all = p.indexBatch * p.outHeight * p.outWidth * p.channels;
+  return static_cast<const int32_t*>(call.operands[1])[out % all];
+}
+
+void zero(double* x, int64_t count) {
+  for (int64_t i = 0; i < count; ++i) x[i] = 0;
+}
+int64_t imageCount(const PoolParameters& p) { return p.batch * p.height * p.width * p.channels; }
+
+void maxPool2d(const KernelCall& call) {
+  const double* x = input(call, 0);
+  double* y = output(call, 1);
+  forEachElement(
+      parametersOf(call), [&](int64_t out) { y[out] = -std::numeric_limits<double>::infinity(); },
+      [&](int64_t out, int64_t in, int64_t) {
+        if (x[in] > y[out] || std::isnan(x[in])) y[out] = x[in];  // nothing is greater than NaN
+      });
+}
+
+void maxPool2dIndices(const KernelCall& call) {
+  const double* x = input(call, 0);
+  int32_t* indices = static_cast<int32_t*>(call.operands[1]);
+  double best = 0;
+  bool any = false;
+  forEachElement(
+      parametersOf(call), [&](int64_t) { any = false; },
+      [&](int64_t out, int64_t in, int64_t pixel) {
+        if (any && !(x[in] > best) && !(std::isnan(x[in]) && !std::isnan(best))) return;
+        any = true;
+        best = x[in];
+        indices[out] = static_cast<int32_t>(pixel);
+      });
+}
+
+void poolGather(const KernelCall& call) {
+  const double* x = input(call, 0);
+  double* y = output(call, 2);
+  forEachElement(
+      parametersOf(call), [&](int64_t out) { y[out] = std::numeric_limits<double>::quiet_NaN(); },
+      [&](int64_t out, int64_t in, int64_t pixel) {
+        if (indexAt(call, out) == pixel) y[out] = x[in];
+      });
+}
+
+void poolScatter(const KernelCall& call) {
+  const double* y = input(call, 0);
+  double* x = output(call, 2);
+  zero(x, imageCount(parametersOf(call)));
+  forEachElement(
+      parametersOf(call), [](int64_t) {},
+      [&](int64_t out, int64_t in, int64_t pixel) {
+        if (indexAt(call, out) == pixel) x[in] += y[out];
+      });
+}
+
+void avgPool2d(const KernelCall& call) {
+  const PoolParameters& p = parametersOf(call);
+  const double* x = input(call, 0);
+  double* y = output(call, 1);
+  forEachElement(
+      p, [&](int64_t out) { y[out] = 0; }, [&](int64_t out, int64_t in, int64_t) { y[out] += x[in]; });
+  const double size = static_cast<double>(p.window[0] * p.window[1]);
+  for (int64_t i = 0; i < p.batch * p.outHeight * p.outWidth * p.channels; ++i) y[i] /= size;
+}
+
+void avgPool2dPullback(const KernelCall& call) {
+  const PoolParameters& p = parametersOf(call);
+  const double* y = input(call, 0);
+  double* x = output(call, 1);
+  const double size = static_cast<double>(p.window[0] * p.window[1]);
+  zero(x, imageCount(p));
+  forEachElement(
+      p, [](int64_t) {}, [&](int64_t out, int64_t in, int64_t) { x[in] += y[out] / size; });
+}
+
+PUSHFORWARD_REFERENCE_KERNEL(max_pool2d, maxPool2d)
+PUSHFORWARD_REFERENCE_KERNEL(max_pool2d_indices, maxPool2dIndices)
+PUSHFORWARD_REFERENCE_KERNEL(pool_gather, poolGather)
+PUSHFORWARD_REFERENCE_KERNEL(pool_scatter, poolScatter)
+PUSHFORWARD_REFERENCE_KERNEL(avg_pool2d, avgPool2d)
+PUSHFORWARD_REFERENCE_KERNEL(avg_pool2d_pullback, avgPool2dPullback)
+
+}  // namespace
+
+}  // namespace pushforward

@@ -25,6 +25,8 @@ export {
   type GradientEstimator,
 } from './estimators/gradient.ts';
 export {
+  type BatchNormOptions,
+  type Conv2dLayerOptions,
   type DenseLayerOptions,
   type EmbeddingLayerOptions,
   type Initializer,
@@ -34,12 +36,15 @@ export {
 } from './nn/index.ts';
 export {
   type Activation,
+  type Conv2dOptions,
   type CumsumOptions,
   type DenseOptions,
   type MatmulOptions,
   type NormOptions,
   type Ops,
   ops,
+  type Pair,
+  type Pool2dOptions,
   type RandomOptions,
   type ReduceOptions,
   type ValueMethods,
@@ -63,6 +68,7 @@ export type { Loss, StepResult } from './trainer/core.ts';
 export type { Evaluation } from './trainer/evaluation.ts';
 export type { FitEvent, FitOptions } from './trainer/fit.ts';
 export { Trainer, type TrainerOptions } from './trainer/trainer.ts';
+export { checkpoint } from './transforms/checkpoint.ts';
 export { type ForwardGradientResult, forwardGrad } from './transforms/forward_gradient.ts';
 export { type MinimizeOptions, type Minimum, minimize } from './transforms/minimize.ts';
 export {

@@ -4,14 +4,17 @@ import * as assert from 'uvu/assert';
 import { native } from '../src/binding.ts';
 import {
   backprop,
+  Dataset,
   forwardGradient,
   gaussian,
+  grad,
   jvp,
   type Model,
   nn,
   ops,
   parameter,
   sgd,
+  type Tensor,
   Trainer,
   type TrainerOptions,
   tensor,
@@ -305,6 +308,155 @@ test('forward gradients through dropout are those of the masked loss', async () 
   assert.ok(error < 0.25 * norm, `${error} of ${norm}`); // √((n + 1)/K) = 0.07
 });
 
+// ---- batchNorm ----------------------------------------------------------------------------------------------------------
+
+/** Mean and biased variance per channel, the last axis. */
+function statistics(data: ArrayLike<number>, n: number): { mean: number[]; variance: number[] } {
+  const rows = data.length / n;
+  const channel = (f: (x: number, c: number) => number): number[] =>
+    Array.from({ length: n }, (_, c) => {
+      let sum = 0;
+      for (let row = 0; row < rows; row++) sum += f(data[row * n + c]!, c);
+      return sum / rows;
+    });
+  const mean = channel((x) => x);
+  return { mean, variance: channel((x, c) => (x - mean[c]!) ** 2) };
+}
+type Statistics = ReturnType<typeof statistics>;
+const normalised = (data: ArrayLike<number>, n: number, { mean, variance }: Statistics, epsilon = 1e-5): number[] =>
+  Array.from(data, (x, i) => (x - mean[i % n]!) / Math.sqrt(variance[i % n]! + epsilon));
+const moved = (old: Statistics, now: Statistics, momentum = 0.9): Statistics => {
+  const move = (a: number[], b: number[]): number[] => a.map((x, i) => momentum * x + (1 - momentum) * b[i]!);
+  return { mean: move(old.mean, now.mean), variance: move(old.variance, now.variance) };
+};
+const start = (n: number): Statistics => ({ mean: new Array(n).fill(0), variance: new Array(n).fill(1) });
+
+function near(what: string, actual: ArrayLike<number>, expected: readonly number[], tolerance: number): void {
+  assert.is(actual.length, expected.length);
+  for (const [i, value] of expected.entries())
+    assert.ok(
+      Math.abs(actual[i]! - value) <= tolerance * Math.max(1, Math.abs(value)),
+      `${what}[${i}]: ${actual[i]} for ${value}`,
+    );
+}
+
+for (const device of ['reference', 'cpu'] as const) {
+  const tolerance = device === 'cpu' ? 2e-5 : 1e-12;
+  for (const gradient of [backprop(), forwardGradient({ sampler: gaussian(), directions: 3 })]) {
+    for (const inputShape of [[4], [3, 2, 4]]) {
+      for (const fuse of [true, false]) {
+        test(`batchNorm: ${device}, ${gradient.kind}, [B, ${inputShape}], ${fuse ? 'fused' : 'unfused'}`, async () => {
+          const width = inputShape.reduce((a, b) => a * b, 1);
+          using trainer = new Trainer(
+            options(nn.batchNorm(), { ...still, device, gradient, inputShape, fuse } as Partial<TrainerOptions>),
+          );
+          let running = start(4);
+          const probe = normals(2 * width, 99);
+          const check = async (): Promise<void> => {
+            const y = await trainer.predict(tensor(probe, [2, ...inputShape]));
+            near('predict', y.data, normalised(probe, 4, running), tolerance);
+          };
+          await check();
+          for (let step = 0; step < 5; step++) {
+            const size = 3 + step; // a plan for each
+            const inputs = tensor(normals(size * width, step, 1 + step), [size, ...inputShape]);
+            const targets = tensor(normals(size * width, 50 + step), [size, ...inputShape]);
+            const now = statistics(inputs.data, 4);
+            const y = normalised(inputs.data, 4, now);
+            const loss = y.reduce((sum, each, i) => sum + (each - targets.data[i]!) ** 2, 0) / y.length;
+            near('loss', [(await trainer.step({ inputs, targets })).loss], [loss], tolerance);
+            running = moved(running, now);
+            await check();
+            await trainer.evaluate(async function* () {
+              yield { inputs, targets };
+            });
+            await check(); // evaluate and predict move nothing
+          }
+          assert.equal(Object.keys(await trainer.parameters()), ['scale', 'shift']);
+          assert.is(trainer.memory().state, 8 * (device === 'cpu' ? 4 : 8));
+        });
+      }
+    }
+  }
+}
+
+test('batchNorm: fit moves the averages once per step, and a step that is refused not at all', async () => {
+  for (const gradient of [backprop(), forwardGradient()]) {
+    const inputs = normals(12 * 4, 5, 3);
+    using trainer = new Trainer(options(nn.batchNorm({ momentum: 0.7, epsilon: 1e-3 }), { ...still, gradient }));
+    const data = Dataset.from(tensor(inputs, [12, 4]), tensor(normals(48, 6), [12, 4]));
+    await trainer.fit(data, { epochs: 2, batchSize: 12 });
+    let running = start(4);
+    for (let step = 0; step < 2; step++) running = moved(running, statistics(inputs, 4), 0.7);
+    const expected = normalised(inputs, 4, running, 1e-3);
+    near('after fit', (await trainer.predict(tensor(inputs, [12, 4]))).data, expected, 1e-12);
+
+    const bad = inputs.slice();
+    bad[7] = Number.POSITIVE_INFINITY;
+    const step = { inputs: tensor(bad, [12, 4]), targets: tensor(new Float32Array(48), [12, 4]) };
+    await refuses([() => trainer.step(step), 'NUMERIC', 'step 2']);
+    near('after the refusal', (await trainer.predict(tensor(inputs, [12, 4]))).data, expected, 1e-12);
+  }
+});
+
+test('batchNorm used twice moves its averages twice, in order', async () => {
+  const layer = nn.batchNorm();
+  using trainer = new Trainer(options((x) => layer(layer(x).mul(3).add(2)), still));
+  const inputs = normals(24, 5, 2);
+  const first = statistics(inputs, 4);
+  const second = normalised(inputs, 4, first).map((y) => 3 * y + 2);
+  await trainer.step({ inputs: tensor(inputs, [6, 4]), targets: tensor(inputs, [6, 4]) });
+  const running = moved(moved(start(4), first), statistics(second, 4));
+  const once = normalised(inputs, 4, running).map((y) => 3 * y + 2);
+  near('predict', (await trainer.predict(tensor(inputs, [6, 4]))).data, normalised(once, 4, running), 1e-12);
+});
+
+test('batchNorm: gradients are those of the batch’s own statistics, and directional derivatives theirs', async () => {
+  const sampler = gaussian();
+  const { inputs, targets } = batch(5, 4, 31, 2);
+  const w0 = { w: normals(12, 1), b: normals(3, 2), scale: normals(3, 3), shift: normals(3, 4), v: normals(6, 5) };
+  const model: Model = (x) => {
+    const norm = nn.batchNorm();
+    const y = ops.tanh(norm(ops.dense(x, parameter('w', [4, 3]), parameter('b', [3]))));
+    return ops.matmul(y, parameter('v', [3, 2]));
+  };
+  // The order of declaration: w, b, scale, shift, v.
+  const names = ['w', 'b', 'scale', 'shift', 'v'] as const;
+  const shapes = { w: [4, 3], b: [3], scale: [3], shift: [3], v: [3, 2] };
+  const values = Object.fromEntries(names.map((name) => [name, tensor(w0[name], shapes[name])]));
+  const loss = (p: Record<(typeof names)[number], Value>): Value => {
+    const z = ops.dense(tensor(inputs.data as Float32Array, [5, 4]), p.w, p.b);
+    const d = z.sub(z.mean({ axis: 0 }));
+    const x = d.div(d.square().mean({ axis: 0 }).add(1e-5).sqrt());
+    return ops.meanSquaredError(ops.matmul(ops.tanh(x.mul(p.scale).add(p.shift)), p.v), targets).mean();
+  };
+  const exact = (await grad(loss, { device: 'reference' })(values as never)) as unknown as Record<string, Tensor>;
+  using plain = new Trainer(options(model));
+  await plain.setParameters(values);
+  await plain.step({ inputs, targets });
+  const after = await plain.parameters();
+  for (const name of names)
+    near(
+      name,
+      after[name]!.data,
+      Array.from(w0[name], (x, i) => x - 0.1 * exact[name]!.data[i]!),
+      1e-12,
+    );
+
+  using forward = new Trainer(options(model, { gradient: forwardGradient({ sampler, directions: 4 }), seed: 17 }));
+  await forward.setParameters(values);
+  const { directionalDerivatives } = await forward.step({ inputs, targets });
+  const c = [0, 1, 2, 3].map((direction) => {
+    let sum = 0;
+    for (const [ordinal, name] of names.entries()) {
+      const v = sampler.materialise({ shape: shapes[name], parameter: ordinal, seed: 17, step: 0, direction });
+      for (const [i, each] of v.data.entries()) sum += each * exact[name]!.data[i]!;
+    }
+    return sum;
+  });
+  near('c', directionalDerivatives!, c, 1e-6); // materialise is float32
+});
+
 // ---- misuse -------------------------------------------------------------------------------------------------------------
 
 const any = (value: unknown): never => value as never;
@@ -350,6 +502,19 @@ const misuses: Misuse[] = [
   [() => nn.embedding(0, 3), INVALID, 'count to be an integer from 1'],
   [() => nn.embedding(3, 1.5), INVALID, 'size to be an integer from 1'],
   [() => nn.embedding(3, 3, any({ init: 'zeros' })), INVALID, 'only the options initializer'],
+  [() => nn.batchNorm({ momentum: 1.5 }), INVALID, '[nn.batchNorm] expected momentum'],
+  [() => nn.batchNorm({ epsilon: any(null) }), INVALID, 'epsilon'],
+  [() => nn.batchNorm(any({ axis: 1 })), INVALID, 'only the options momentum, epsilon'],
+  [() => new Trainer(options((x) => nn.batchNorm()(x.reshape([4])))), 'SHAPE_MISMATCH', 'an input [B, ..., n]'],
+  [traced(() => nn.batchNorm()(real(2, 3))), INVALID, 'in the model of a Trainer'],
+  [
+    () => {
+      const inside = (x: Value): Value => jvp((y: Value) => nn.batchNorm()(y), [x], [x])[0];
+      return new Trainer(options(inside)).step(batch(3, 4));
+    },
+    INVALID,
+    'a call inside a function that the model transforms',
+  ],
   [() => nn.layerNorm({ epsilon: -1 }), INVALID, '[nn.layerNorm] expected epsilon'],
   [() => nn.rmsNorm(any(1e-5)), INVALID, 'a plain object of options'],
   [() => new Trainer(options(nn.embedding(3, 2))), 'DTYPE_MISMATCH', 'int32'],

@@ -94,13 +94,13 @@ Program expandProgram(const Program& source, bool fuse) {
     Values inputs = gather(map, node.inputs);
     Values outputs;
     b.phase = node.phase;
+    Node inner = node;
+    for (auto& body : inner.bodies) body = std::make_shared<Program>(expandProgram(*body, fuse));
     if (node.op->expand) {
-      Node inner = node;
-      for (auto& body : inner.bodies) body = std::make_shared<Program>(expandProgram(*body, fuse));
       ExpandContext context{b, inner, inputs, fuse};
       outputs = node.op->expand(context);
     } else {
-      outputs = b.clone(node, inputs);
+      outputs = b.clone(inner, inputs);
     }
     scatter(map, node.firstOutput, outputs);
   }

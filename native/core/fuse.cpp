@@ -135,7 +135,9 @@ Program simplify(const Program& program) {
     auto range = seen.equal_range(hash);
     for (auto entry = range.first; entry != range.second && !twin; ++entry) {
       const Node& candidate = result.nodes[entry->second];
-      if (candidate.op == node.op && candidate.inputs == inputs && candidate.attributes == node.attributes)
+      // A mask drawn again in the backward phase of a checkpoint is not to be kept from the forward one.
+      bool drawnAgain = node.op->name == "random" && candidate.phase != node.phase;
+      if (candidate.op == node.op && candidate.inputs == inputs && candidate.attributes == node.attributes && !drawnAgain)
         twin = &candidate;
     }
     if (twin) {

@@ -12,7 +12,7 @@
 namespace pushforward {
 
 std::shared_ptr<Plan> Session::compile(const Program& program, bool fuse) {
-  std::lock_guard<std::mutex> lock(mutex_);
+  std::lock_guard<std::mutex> lock(tables_);
   auto plan = std::make_shared<Plan>(program, store_, device_, fuse);
   plans_.erase(std::remove_if(plans_.begin(), plans_.end(), [](const auto& known) { return known.expired(); }),
                plans_.end());
@@ -21,7 +21,7 @@ std::shared_ptr<Plan> Session::compile(const Program& program, bool fuse) {
 }
 
 void Session::addResident(std::shared_ptr<Resident> resident) {
-  std::lock_guard<std::mutex> lock(mutex_);
+  std::lock_guard<std::mutex> lock(tables_);
   residents_.push_back(std::move(resident));
 }
 
@@ -40,7 +40,7 @@ MemoryReport Session::needs() const {
 }
 
 MemoryReport Session::memory() {
-  std::lock_guard<std::mutex> lock(mutex_);
+  std::lock_guard<std::mutex> lock(tables_);
   MemoryReport report = needs();
   for (const auto& resident : residents_) report.data += resident->bytes();
   report.parameters = store_.bytes(Region::parameters);
@@ -56,16 +56,18 @@ void Session::reserve(const Plan& plan) {
     memory = Memory();
     if (bytes) memory = Memory(bytes, false);
   };
+  std::unique_lock<std::mutex> lock(tables_);
   MemoryReport needed = needs();
+  lock.unlock();
   fit(workspace_, plan.workspaceBytes(), needed.workspace);
   fit(tape_, plan.tapeBytes(), needed.tape);
 }
 
-void Session::expectResults(const Plan& plan, const RunRequest& request) const {
-  double bytes = 0, records = request.recordEvery > 0 ? double(request.steps / request.recordEvery) : 0;
-  for (const Output& output : plan.outputs()) bytes += double(request.steps) * double(store_.bytesOf(output.type));
-  for (const std::string& name : request.recordSlots) bytes += records * double(store_.bytesOf(store_.find(name).type));
-  expectMemory(2 * bytes);  // here, and in the arrays that the caller gets
+std::vector<const Slot*> Session::recorded(const RunRequest& request) {
+  std::lock_guard<std::mutex> lock(tables_);
+  std::vector<const Slot*> slots;
+  for (const std::string& name : request.recordSlots) slots.push_back(&store_.find(name));
+  return slots;
 }
 
 namespace {
@@ -188,14 +190,21 @@ class Runner {
 RunResult Session::run(const Plan& plan, RunRequest& request, const std::atomic<bool>& cancelled) {
   std::lock_guard<std::mutex> lock(mutex_);
   reserve(plan);
-  expectResults(plan, request);
   FlushDenormals flush(device_.realBytes == 4);
   Runner runner(plan, request, device_, workspace_.data(), tape_.data());
+  const std::vector<const Slot*> slots = recorded(request);
+  const auto records = static_cast<size_t>(request.recordEvery > 0 ? request.steps / request.recordEvery : 0);
+  double bytes = 0;
+  for (const Output& output : plan.outputs()) bytes += double(request.steps) * double(store_.bytesOf(output.type));
+  for (const Slot* slot : slots) bytes += double(records) * double(store_.bytesOf(slot->type));
+  expectMemory(2 * bytes);  // here, and in the arrays that the caller gets
+
   RunResult result;
   result.outputs.resize(plan.outputs().size());
-  result.recorded.resize(request.recordSlots.size());
+  result.recorded.resize(slots.size());
   for (size_t i = 0; i < plan.outputs().size(); ++i)
     result.outputs[i].reserve(static_cast<size_t>(request.steps) * store_.bytesOf(plan.outputs()[i].type));
+  for (size_t i = 0; i < slots.size(); ++i) result.recorded[i].reserve(records * store_.bytesOf(slots[i]->type));
   auto start = std::chrono::steady_clock::now();
   for (int64_t step = 0; step < request.steps && !cancelled.load(std::memory_order_relaxed); ++step) {
     runner.gather(step);
@@ -208,10 +217,9 @@ RunResult Session::run(const Plan& plan, RunRequest& request, const std::atomic<
       runner.copyOut(plan.outputs()[i], store_.bytesOf(plan.outputs()[i].type), result.outputs[i]);
     ++result.steps;
     if (request.recordEvery > 0 && result.steps % request.recordEvery == 0)
-      for (size_t i = 0; i < request.recordSlots.size(); ++i) {
-        const Slot& slot = store_.find(request.recordSlots[i]);
-        const std::byte* from = static_cast<const std::byte*>(slot.memory.data());
-        result.recorded[i].insert(result.recorded[i].end(), from, from + store_.bytesOf(slot.type));
+      for (size_t i = 0; i < slots.size(); ++i) {
+        const std::byte* from = static_cast<const std::byte*>(slots[i]->memory.data());
+        result.recorded[i].insert(result.recorded[i].end(), from, from + store_.bytesOf(slots[i]->type));
       }
   }
   result.milliseconds = std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count();

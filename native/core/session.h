@@ -46,13 +46,14 @@ class Session {
   RunResult run(const Plan& plan, RunRequest& request, const std::atomic<bool>& cancelled);
   void addResident(std::shared_ptr<Resident> resident);
   MemoryReport memory();
+  /** Held by a run, and by whoever reads or writes a slot. */
   std::mutex& mutex() { return mutex_; }
 
  private:
-  /** What the plans that still exist need: the most of each. */
+  /** What the plans that still exist need: the most of each; tables_ is held. */
   MemoryReport needs() const;
   void reserve(const Plan& plan);
-  void expectResults(const Plan& plan, const RunRequest& request) const;
+  std::vector<const Slot*> recorded(const RunRequest& request);
 
   Device device_;
   Store store_;
@@ -60,6 +61,8 @@ class Session {
   std::vector<std::weak_ptr<Plan>> plans_;
   std::vector<std::shared_ptr<Resident>> residents_;
   std::mutex mutex_;
+  // Guards plans_, residents_ and the store's list of slots: what a compile changes on the event loop while a run is in flight.
+  std::mutex tables_;
 };
 
 }  // namespace pushforward

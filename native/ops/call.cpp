@@ -1,12 +1,14 @@
-// call {transform, directions?, wrt?} holds one program f: x₁ … x_n → y₁ … y_m.
+// call {transform, directions?, wrt?, segments?} holds one program f: x₁ … x_n → y₁ … y_m.
 //   none  inputs x                 outputs y
 //   jvp   inputs x, ẋ              outputs y, ẏ = J ẋ           directions K ≥ 1: every ẋ and ẏ has a leading axis K
 //   vjp   inputs x, ȳ              outputs y, x̄ = Jᵀ ȳ for the inputs listed in wrt
+//         segments ≥ 0: f is cut into so many checkpointed segments (0: the square root of its nodes); absent: none
 // An absent ẋ or ȳ is zero by structure. A tangent or cotangent that comes out as a structural zero is written out.
 #include "core/builder.h"
 #include "core/differentiate.h"
 #include "core/error.h"
 #include "core/op.h"
+#include "core/segment.h"
 
 namespace pushforward {
 
@@ -106,10 +108,12 @@ Values expandVjp(ExpandContext& context, const Program& f, size_t n) {
   Values x(context.x.begin(), context.x.begin() + static_cast<std::ptrdiff_t>(n));
   std::vector<bool> wanted(n, false);
   const auto* wrt = context.node.attributes.list("wrt");
+  int64_t segments = context.node.attributes.integer("segments", -1);
+  const Program program = segments < 0 ? f : segmentProgram(f, segments);
   if (wrt)
     for (int64_t index : *wrt) wanted[index] = true;
   VjpResult result = emitVjp(
-      b, f, x, wanted,
+      b, program, x, wanted,
       [&](const Values&) { return Values(context.x.begin() + static_cast<std::ptrdiff_t>(n), context.x.end()); },
       context.fuse);
   Values outputs = result.outputs;
@@ -132,7 +136,11 @@ const OpRegistration call = [] {
   op.name = "call";
   op.maxInputs = 1 << 16;
   op.attributes = {
-      {"transform", AttributeKind::text, true}, {"directions", AttributeKind::number}, {"wrt", AttributeKind::list}};
+      {"transform", AttributeKind::text, true},
+      {"directions", AttributeKind::number},
+      {"wrt", AttributeKind::list},
+      {"segments", AttributeKind::number},
+  };
   op.infer = inferCall;
   op.expand = expandCall;
   return op;

@@ -92,7 +92,10 @@ const PoolParameters& parametersOf(const KernelCall& call) {
   return *static_cast<const PoolParameters*>(call.parameters);
 }
 int64_t imageSize(const PoolParameters& p) { return p.height * p.width * p.channels; }
-int64_t windowWork(const PoolParameters& p) { return p.window[0] * p.window[1] * p.channels; }
+/** Elements that a window reads; it may be larger than the image. */
+int64_t windowWork(const PoolParameters& p) {
+  return least(p.window[0], p.height) * least(p.window[1], p.width) * p.channels;
+}
 
 /** f(image of x, offset in y, windows' box, index offset) for every window. */
 template <class F>

@@ -1,4 +1,5 @@
 // Pools in float64, as pool.h writes them: the judge of pool_kernel.cpp.
+#include <algorithm>
 #include <cmath>
 #include <limits>
 
@@ -18,12 +19,10 @@ void forEachElement(const PoolParameters& p, const Begin& begin, const F& f) {
         for (int64_t c = 0; c < p.channels; ++c) {
           const int64_t out = ((n * p.outHeight + oy) * p.outWidth + ox) * p.channels + c;
           begin(out);
-          for (int64_t ky = 0; ky < p.window[0]; ++ky)
-            for (int64_t kx = 0; kx < p.window[1]; ++kx) {
-              const int64_t iy = oy * p.stride[0] + ky - p.padding[0], ix = ox * p.stride[1] + kx - p.padding[1];
-              if (iy < 0 || iy >= p.height || ix < 0 || ix >= p.width) continue;
+          const int64_t y = oy * p.stride[0] - p.padding[0], x = ox * p.stride[1] - p.padding[1];
+          for (int64_t iy = std::max<int64_t>(y, 0); iy < std::min(y + p.window[0], p.height); ++iy)
+            for (int64_t ix = std::max<int64_t>(x, 0); ix < std::min(x + p.window[1], p.width); ++ix)
               f(out, ((n * p.height + iy) * p.width + ix) * p.channels + c, iy * p.width + ix);
-            }
         }
 }
 

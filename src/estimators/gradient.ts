@@ -72,13 +72,16 @@ function notYet(where: string, available: string, received: string): Pushforward
 
 /**
  * Reverse mode over a tape: the exact gradient of the batch's mean loss, at the cost of keeping every layer's residuals.
- * @param options `checkpoint`: keep only some residuals and compute the rest again. This version: false. Default: false
+ * @param options `checkpoint`: cut the forward pass into this many segments (true: about the square root of its operations), keep what
+ *   enters each, and compute the rest again on the way back: less tape, one more forward pass, the same gradient. An integer from 1 to
+ *   65,536 or a boolean. Default: false
  * @throws PushforwardError INVALID_ARGUMENT
  */
 export function backprop(options?: { checkpoint?: boolean | number }): GradientEstimator {
   const { checkpoint = false } = readOptions<{ checkpoint?: boolean | number }>('backprop', options, ['checkpoint']);
-  if (checkpoint !== false) throw notYet('backprop', 'checkpoint: false', describe(checkpoint));
-  return Object.freeze({ kind: 'backprop', checkpoint: false });
+  if (typeof checkpoint === 'number') assertInteger('backprop', 'checkpoint', checkpoint, 1, 1 << 16);
+  else assertBoolean('backprop', 'checkpoint', checkpoint);
+  return Object.freeze({ kind: 'backprop', checkpoint });
 }
 
 /**
@@ -122,13 +125,12 @@ export function toGradientEstimator(
   name: string,
   value: unknown,
 ):
-  | { readonly kind: 'backprop'; readonly checkpoint: false }
+  | { readonly kind: 'backprop'; readonly checkpoint: boolean | number }
   | { readonly kind: 'forwardGradient'; readonly options: ForwardGradientSettings } {
   if (typeof value === 'object' && value !== null && Object.hasOwn(value, 'kind')) {
-    const { kind, checkpoint, options } = value as { kind: unknown; checkpoint?: never; options?: unknown };
+    const { kind, checkpoint, options } = value as { kind: unknown; checkpoint?: boolean; options?: unknown };
     if (kind === 'backprop') {
-      if (checkpoint !== undefined) backprop({ checkpoint });
-      return Object.freeze({ kind, checkpoint: false });
+      return backprop(checkpoint === undefined ? {} : { checkpoint }) as { kind: 'backprop'; checkpoint: boolean | number };
     }
     if (kind === 'forwardGradient')
       return Object.freeze({ kind, options: readForwardGradient(`${where} ${name}`, options) });

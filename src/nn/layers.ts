@@ -8,15 +8,22 @@ import {
   PushforwardError,
   readOptions,
 } from '../errors.ts';
+import {
+  avgPool2d as avgPool2dOp,
+  conv2d as conv2dOp,
+  maxPool2d as maxPool2dOp,
+  type Pool2dOptions,
+} from '../ops/conv.ts';
 import { dropout as dropoutOp } from '../ops/dropout.ts';
 import * as elementwise from '../ops/elementwise.ts';
 import { gather } from '../ops/gather.ts';
 import { layerNorm as layerNormOp, type NormOptions, rmsNorm as rmsNormOp } from '../ops/norm.ts';
+import { type Pair, readPair } from '../ops/pair.ts';
 import { type Activation, dense as denseOp } from '../ops/product.ts';
 import { reshape } from '../ops/shape.ts';
 import { currentGraph, type ParameterTable } from '../trace/graph.ts';
 import type { Value } from '../trace/value.ts';
-import { type Initializer, parameter, withScope } from './parameter.ts';
+import { type Initializer, parameter, scopePrefix, withScope } from './parameter.ts';
 
 /** `nn.*`, or any function of one Value that calls {@link parameter}. The same layer object used twice shares its weights. */
 export type Model = (input: Value) => Value;
@@ -59,6 +66,82 @@ export function dense(units: number, options?: DenseLayerOptions): Model {
     const { w, b } = shared(declare, cache);
     return b === undefined ? denseOp(x, w, { activation }) : denseOp(x, w, b, { activation });
   };
+}
+
+/** Options of {@link conv2d}. */
+export interface Conv2dLayerOptions extends DenseLayerOptions {
+  /** Size of the filters. Default: 3 */
+  kernel?: Pair;
+  /** Pixels from one position of a filter to the next. Default: 1 */
+  stride?: Pair;
+  /** Zeros on both sides of each spatial axis. Default: 0 */
+  padding?: Pair;
+  /** Pixels from one tap of a filter to the next. Default: 1 */
+  dilation?: Pair;
+}
+
+/**
+ * act(x ∗ w + b) with `filters` filters: x [B, H, W, Cin] → [B, OH, OW, filters], OH = ⌊(H + 2·padding − (kh − 1)·dilation − 1) / stride⌋ + 1.
+ * Parameters: w [kh, kw, Cin, filters], b [filters].
+ * @throws PushforwardError INVALID_ARGUMENT for a bad option; in the trace SHAPE_MISMATCH when x is no image or the filter does not fit
+ */
+export function conv2d(filters: number, options?: Conv2dLayerOptions): Model {
+  const where = 'nn.conv2d';
+  assertInteger(where, 'filters', filters, 1, 2 ** 31 - 1);
+  const read = readOptions<Conv2dLayerOptions>(where, options, [
+    'kernel',
+    'stride',
+    'padding',
+    'dilation',
+    'bias',
+    'initializer',
+    'activation',
+  ]);
+  const { bias = true, initializer = 'heNormal', activation = 'none' } = read as Conv2dLayerOptions;
+  const kernel = readPair(where, 'kernel', read.kernel ?? 3, 1);
+  const geometry = {
+    stride: readPair(where, 'stride', read.stride ?? 1, 1),
+    padding: readPair(where, 'padding', read.padding ?? 0, 0),
+    dilation: readPair(where, 'dilation', read.dilation ?? 1, 1),
+    activation,
+  };
+  const cache = new WeakMap<ParameterTable, { w: Value; b: Value | undefined }>();
+  return (x) => {
+    const channels = x.shape[3];
+    if (x.shape.length !== 4 || channels === undefined)
+      throw new PushforwardError('SHAPE_MISMATCH', where, 'an input [B, H, W, C]', describeShape(x.shape));
+    const declare = () => ({
+      w: parameter('w', [...kernel, channels, filters], initializer),
+      b: bias ? parameter('b', [filters], 'zeros') : undefined,
+    });
+    const { w, b } = shared(declare, cache);
+    return b === undefined ? conv2dOp(x, w, geometry) : conv2dOp(x, w, b, geometry);
+  };
+}
+
+function poolOptions(where: string, options: unknown): Pool2dOptions {
+  const read = readOptions<Pool2dOptions>(where, options, ['window', 'stride', 'padding']);
+  const window = readPair(where, 'window', read.window, 1);
+  const stride = read.stride === undefined ? window : readPair(where, 'stride', read.stride, 1);
+  return { window, stride, padding: readPair(where, 'padding', read.padding ?? 0, 0) };
+}
+
+/**
+ * The largest of each window, [B, H, W, C] → [B, OH, OW, C]; options as in `ops.maxPool2d`.
+ * @throws PushforwardError INVALID_ARGUMENT for a bad option; in the trace SHAPE_MISMATCH when x is no image or the window does not fit
+ */
+export function maxPool2d(options: Pool2dOptions): Model {
+  const read = poolOptions('nn.maxPool2d', options);
+  return (x) => maxPool2dOp(x, read);
+}
+
+/**
+ * The average of each window, [B, H, W, C] → [B, OH, OW, C]; options as in `ops.avgPool2d`.
+ * @throws PushforwardError INVALID_ARGUMENT for a bad option; in the trace SHAPE_MISMATCH when x is no image or the window does not fit
+ */
+export function avgPool2d(options: Pool2dOptions): Model {
+  const read = poolOptions('nn.avgPool2d', options);
+  return (x) => avgPool2dOp(x, read);
 }
 
 /** [B, …] → [B, product of the rest]. */
@@ -117,6 +200,55 @@ export function rmsNorm(options?: NormOptions): Model {
       shared(() => parameter('scale', [size], 'ones'), cache),
       { epsilon },
     );
+  };
+}
+
+/** Options of {@link batchNorm}. */
+export interface BatchNormOptions {
+  /** The share of a running average that stays at each step. Default: 0.9 */
+  momentum?: number;
+  /** Added to the variance. Default: 1e-5 */
+  epsilon?: number;
+}
+
+/**
+ * (x − μ) / √(σ² + ε) · scale + shift per channel, the last axis: x [B, n], or images [B, h, w, n]. In training μ and σ² are those of the
+ * batch, over all axes but the last, and move the running averages: average = momentum · average + (1 − momentum) · batch, once per
+ * step, for σ² too as it stands (divided by the count, not by one less). Elsewhere the running averages are used. Parameters: scale
+ * [n], from ones, and shift [n], from zeros; state: mean [n], from zeros, and variance [n], from ones.
+ */
+export function batchNorm(options?: BatchNormOptions): Model {
+  const where = 'nn.batchNorm';
+  const { momentum = 0.9, epsilon = 1e-5 } = readOptions<BatchNormOptions>(where, options, ['momentum', 'epsilon']);
+  assertFinite(where, 'momentum', momentum, { min: 0, max: 1 });
+  assertFinite(where, 'epsilon', epsilon, { min: 0 });
+  type Held = Record<'scale' | 'shift' | 'mean' | 'variance', Value>;
+  const cache = new WeakMap<ParameterTable, Held>();
+  return (x) => {
+    const size = x.shape.at(-1);
+    if (size === undefined || x.shape.length < 2)
+      throw new PushforwardError('SHAPE_MISMATCH', where, 'an input [B, ..., n]', describeShape(x.shape));
+    const { training, parameters } = currentGraph(where).context;
+    const held = shared((): Held => {
+      const [scale, shift] = [parameter('scale', [size], 'ones'), parameter('shift', [size], 'zeros')];
+      const state = (name: string, initializer: 'zeros' | 'ones'): Value =>
+        (parameters as ParameterTable).declareState(scopePrefix() + name, [size], initializer);
+      return { scale, shift, mean: state('mean', 'zeros'), variance: state('variance', 'ones') };
+    }, cache);
+    let { mean, variance } = held;
+    if (training) {
+      const axis = x.shape.slice(0, -1).map((_, i) => i);
+      mean = x.mean({ axis });
+      variance = x.sub(mean).square().mean({ axis });
+      for (const [state, batch] of [[held.mean, mean] as const, [held.variance, variance] as const]) {
+        const average = (parameters as ParameterTable)
+          .stateNow(state)
+          .mul(momentum)
+          .add(batch.mul(1 - momentum));
+        (parameters as ParameterTable).commit(where, state, average);
+      }
+    }
+    return x.sub(mean).mul(variance.add(epsilon).rsqrt()).mul(held.scale).add(held.shift);
   };
 }
 

@@ -1,5 +1,6 @@
 // The table of ops: `ops.<name>`, and by the loop below every op whose first input is a Value as a method of Value.
 import { Value } from '../trace/value.ts';
+import * as conv from './conv.ts';
 import * as cumsum from './cumsum.ts';
 import * as dropout from './dropout.ts';
 import * as elementwise from './elementwise.ts';
@@ -11,8 +12,10 @@ import * as random from './random.ts';
 import * as reduce from './reduce.ts';
 import * as shape from './shape.ts';
 
+export type { Conv2dOptions, Pool2dOptions } from './conv.ts';
 export type { CumsumOptions } from './cumsum.ts';
 export type { NormOptions } from './norm.ts';
+export type { Pair } from './pair.ts';
 export type { Activation, DenseOptions, MatmulOptions } from './product.ts';
 export type { RandomOptions } from './random.ts';
 export type { ReduceOptions } from './reduce.ts';
@@ -23,6 +26,7 @@ export type { ReduceOptions } from './reduce.ts';
  */
 export type Ops = typeof elementwise &
   typeof product &
+  typeof conv &
   typeof reduce &
   typeof loss &
   typeof shape &
@@ -39,6 +43,7 @@ export type Ops = typeof elementwise &
 export const ops: Ops = Object.freeze({
   ...elementwise,
   ...product,
+  ...conv,
   ...reduce,
   ...loss,
   ...shape,

@@ -20,6 +20,12 @@ export interface TraceContext {
 /** Parameters of a model, in order of declaration. */
 export interface ParameterTable {
   declare(name: string, shape: readonly number[], initializer: string): Value;
+  /** A slot that the model itself writes, once per training step: no parameter, and never perturbed. Once per name, as `declare`. */
+  declareState(name: string, shape: readonly number[], initializer: 'zeros' | 'ones'): Value;
+  /** A state as it stands after the commits of this trace so far. */
+  stateNow(state: Value): Value;
+  /** In training: `value` replaces `state` at the end of the step, if the step is finite. */
+  commit(where: string, state: Value, value: Value): void;
 }
 
 let open: Graph | undefined;

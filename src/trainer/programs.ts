@@ -44,7 +44,12 @@ export function modelProgram(
   options: ModelOptions,
   context: TraceContext,
   size: number,
-): { graph: Graph; output: Value; declared: readonly DeclaredParameter[] } {
+): {
+  graph: Graph;
+  output: Value;
+  declared: readonly DeclaredParameter[];
+  states: readonly DeclaredParameter[];
+} {
   const { graph, parameters } = parameterGraph(context);
   return graph.within(() => {
     const x = graph.input([size, ...options.inputShape], options.inputType);
@@ -59,7 +64,7 @@ export function modelProgram(
     oneValue('model', body);
     const [output] = graph.emit('call', [x, ...body.graph.captured], { transform: 'none' }, [body.graph]) as [Value];
     graph.finish('model', [output]);
-    return { graph, output, declared: parameters.declared };
+    return { graph, output, declared: parameters.declared, states: parameters.declaredStates };
   });
 }
 
@@ -112,7 +117,7 @@ export function evaluationProgram(options: ModelOptions, context: TraceContext, 
   });
 }
 
-/** inputs, targets → loss, c; updates the parameters. */
+/** inputs, targets → loss, c; updates the parameters and commits the model's states. */
 export function trainingProgram(
   options: ModelOptions,
   context: TraceContext,
@@ -124,10 +129,16 @@ export function trainingProgram(
   const { graph, parameters } = parameterGraph(context);
   return graph.within(() => {
     const inputs = inputsOf(graph, options, size, form);
-    const f = (x: Value, t: Value): Value => mean(perExample(options, parameters, x, t).losses);
+    let commits: readonly (readonly [Value, Value])[] = [];
+    const f = (x: Value, t: Value): readonly Value[] => {
+      const loss = mean(perExample(options, parameters, x, t).losses);
+      commits = parameters.commits();
+      return [loss, ...commits.map(([, value]) => value)];
+    };
     const structure = { kind: 'array', items: [leaf, leaf] } as const;
     const body = traceBody('training', f as never, structure, inputs, graph.context, graph);
-    emitTrainingStep(graph, parameters, body, [...inputs, ...body.graph.captured], gradient, optimizer);
+    const states = commits.map(([state]) => state);
+    emitTrainingStep(graph, parameters, body, [...inputs, ...body.graph.captured], gradient, optimizer, states);
     return graph;
   });
 }

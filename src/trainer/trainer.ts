@@ -92,9 +92,13 @@ export class Trainer implements Disposable {
   readonly #target: Target;
   readonly #key: readonly [low: number, high: number];
   readonly #declared: readonly DeclaredParameter[];
+  readonly #states: readonly DeclaredParameter[];
   readonly #plans = new Map<string, NativePlan>();
+  /** Of `predict`, by batch size. */
+  readonly #outputShapes = new Map<number, readonly number[]>();
   readonly #running = new Set<NativePlan>();
   #engine: Engine | undefined;
+  #initialised: Promise<void> = Promise.resolve();
   #disposed = false;
   #busy: string | undefined;
   #steps = 0;
@@ -127,6 +131,7 @@ export class Trainer implements Disposable {
     this.#target = toTarget(where, run as RunOptions);
     const traced = modelProgram(this.#options, traceContext(this.#target), 1);
     this.#declared = traced.declared;
+    this.#states = traced.states;
     if (this.#declared.length === 0) {
       throw new PushforwardError('INVALID_ARGUMENT', where, 'a model with at least one parameter', 'one without');
     }
@@ -233,12 +238,16 @@ export class Trainer implements Disposable {
     const core = this.#core(where);
     const { inputShape, inputType } = this.#options;
     const x = checkLeaf(where, 'inputs', inputs, inputShape, inputType, this.#target.device === 'reference');
-    const traced = modelProgram(this.#options, traceContext(this.#target), x.shape[0] as number);
-    const plan = this.#plan(`predict ${x.shape[0]}`, () => traced.graph);
+    const size = x.shape[0] as number;
+    const plan = this.#plan(`predict ${size}`, () => {
+      const { graph, output } = modelProgram(this.#options, traceContext(this.#target), size);
+      this.#outputShapes.set(size, output.shape);
+      return graph;
+    });
     const data = x.data.slice() as NativeArray;
     const request = { inputs: [data], keyLow: this.#key[0], keyHigh: this.#key[1], firstStep: 0, steps: 1 };
     const result = await core.enqueue(where, () => this.#run(where, plan, () => runPlan(where, plan, request, signal)));
-    return Tensor.of(result.outputs[0] as NativeArray, traced.output.shape);
+    return Tensor.of(result.outputs[0] as NativeArray, this.#outputShapes.get(size) as readonly number[]);
   }
 
   /** Copies of all parameters by name, in order of declaration. */
@@ -336,13 +345,14 @@ export class Trainer implements Disposable {
   #open(): Engine {
     if (this.#engine !== undefined) return this.#engine;
     const engine = new Engine(this.#target);
-    const program = initialisationProgram(traceContext(this.#target), this.#declared);
+    const program = initialisationProgram(traceContext(this.#target), this.#declared, this.#states);
     const plan = translate(() => engine.session.compile(encodeProgram(program), this.#target.fuse));
     this.#engine = engine;
     const request = { inputs: [], keyLow: this.#key[0], keyHigh: this.#key[1], firstStep: 0, steps: 1 };
-    engine
-      .enqueue(() => runPlan('Trainer', plan, request, undefined).finally(() => plan.dispose()))
-      .catch(() => undefined);
+    this.#initialised = engine.enqueue(async () => {
+      await runPlan('Trainer', plan, request, undefined).finally(() => plan.dispose());
+    });
+    this.#initialised.catch(() => undefined); // every call awaits it, and rejects when it did
     return engine;
   }
 
@@ -398,6 +408,7 @@ export class Trainer implements Disposable {
       enqueue: (name, task) =>
         engine.enqueue(async () => {
           if (this.#disposed) throw disposed(name);
+          await this.#initialised;
           const result = await task();
           if (this.#disposed) throw disposed(name);
           return result;

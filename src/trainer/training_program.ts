@@ -4,7 +4,7 @@ import { PushforwardError } from '../errors.ts';
 import type { ForwardGradientSettings, GradientEstimator } from '../estimators/gradient.ts';
 import type { AdamOptimizer, SgdOptimizer } from '../optimizers.ts';
 import type { Body } from '../trace/body.ts';
-import { Graph, type ParameterTable, type TraceContext } from '../trace/graph.ts';
+import { currentGraph, Graph, type ParameterTable, type TraceContext } from '../trace/graph.ts';
 import type { Value } from '../trace/value.ts';
 import { emitForwardGradient } from '../transforms/forward_gradient.ts';
 
@@ -15,11 +15,14 @@ export interface DeclaredParameter {
   readonly initializer: string;
 }
 
-/** The parameters of a root graph; the same table of declarations serves every program of a trainer. */
+/** The parameters and the states of a root graph. */
 export class Parameters implements ParameterTable {
   readonly #root: () => Graph;
   readonly #values = new Map<string, Value>();
+  readonly #states = new Map<string, Value>();
+  readonly #commits = new Map<Value, Value>();
   readonly declared: DeclaredParameter[] = [];
+  readonly declaredStates: DeclaredParameter[] = [];
 
   constructor(root: () => Graph) {
     this.#root = root;
@@ -40,6 +43,42 @@ export class Parameters implements ParameterTable {
     return value;
   }
 
+  declareState(name: string, shape: readonly number[], initializer: 'zeros' | 'ones'): Value {
+    if (this.#states.has(name)) {
+      throw new PushforwardError(
+        'INVALID_ARGUMENT',
+        'state',
+        'a name declared once in the model (to share state, use the same layer object twice)',
+        `'${name}' again`,
+      );
+    }
+    const value = this.#root().parameter(stateSlot(name), shape);
+    this.#states.set(name, value);
+    this.declaredStates.push({ name, shape, initializer });
+    return value;
+  }
+
+  stateNow(state: Value): Value {
+    return this.#commits.get(state) ?? state;
+  }
+
+  commit(where: string, state: Value, value: Value): void {
+    if (currentGraph(where).parent !== this.#root()) {
+      throw new PushforwardError(
+        'INVALID_ARGUMENT',
+        where,
+        'to be called in the model itself in training: its state is written once per step',
+        'a call inside a function that the model transforms',
+      );
+    }
+    this.#commits.set(state, value);
+  }
+
+  /** What this trace commits so far: [slot, value]. */
+  commits(): readonly (readonly [state: Value, value: Value])[] {
+    return [...this.#commits];
+  }
+
   /** The ordinal of a parameter's Value, or -1. */
   ordinalOf(value: Value): number {
     return [...this.#values.values()].indexOf(value);
@@ -48,6 +87,11 @@ export class Parameters implements ParameterTable {
   values(): readonly Value[] {
     return [...this.#values.values()];
   }
+}
+
+/** The slot of the store that holds a state of the model. */
+function stateSlot(name: string): string {
+  return `state/model/${name}`;
 }
 
 /** A root graph whose trace may declare parameters. */
@@ -67,8 +111,9 @@ export type KnownEstimator =
   | { readonly kind: 'forwardGradient'; readonly options: ForwardGradientSettings };
 
 /**
- * Emits a training step into a root graph: gradient estimates of the parameters that `body` reads, and their updates. The graph's
- * outputs become the loss and, for forward gradients, c [K].
+ * Emits a training step into a root graph: gradient estimates of the parameters that `body` reads, and their updates. The outputs of
+ * `body` are the loss and the values of `commits`, states of the model in the same order. The graph's outputs become the loss
+ * and, for forward gradients, c [K].
  */
 export function emitTrainingStep(
   graph: Graph,
@@ -77,30 +122,36 @@ export function emitTrainingStep(
   inputs: readonly Value[],
   gradient: KnownEstimator,
   optimizer: KnownOptimizer,
+  commits: readonly Value[] = [],
 ): void {
   const wrt = inputs.flatMap((input, i) => (parameters.ordinalOf(input) >= 0 ? [i] : []));
   if (wrt.length === 0) {
     throw new PushforwardError('INVALID_ARGUMENT', 'training', 'a loss that depends on at least one parameter', 'none');
   }
   const ordinals = wrt.map((i) => parameters.ordinalOf(inputs[i] as Value));
-  let loss: Value;
+  const results = 1 + commits.length;
+  let outputs: readonly Value[];
   let c: Value | undefined;
   let estimates: readonly Value[];
   if (gradient.kind === 'forwardGradient') {
-    const outputs = emitForwardGradient(graph, body, inputs, wrt, ordinals, gradient.options);
-    [loss, c] = outputs as [Value, Value];
-    estimates = outputs.slice(2);
+    outputs = emitForwardGradient(graph, body, inputs, wrt, ordinals, gradient.options);
+    c = outputs[results] as Value;
+    estimates = outputs.slice(results + 1);
   } else {
     const one = graph.operand('training', 1);
-    const outputs = graph.emit('call', [...inputs, one], { transform: 'vjp', wrt }, [body.graph]);
-    loss = outputs[0] as Value;
-    estimates = outputs.slice(1);
+    const seeds = [one, ...commits.map(() => null)];
+    const { checkpoint } = gradient;
+    const segments = checkpoint === false ? undefined : checkpoint === true ? 0 : checkpoint;
+    outputs = graph.emit('call', [...inputs, ...seeds], { transform: 'vjp', wrt, segments }, [body.graph]);
+    estimates = outputs.slice(results);
   }
+  const loss = outputs[0] as Value;
   const guards = c === undefined ? [loss] : [loss, c];
   for (const [i, index] of wrt.entries()) {
     const name = parameters.declared[ordinals[i] as number]?.name as string;
     emitUpdate(graph, optimizer, name, inputs[index] as Value, estimates[i] as Value, guards);
   }
+  for (const [i, state] of commits.entries()) graph.emit('assign', [state, outputs[1 + i] as Value, ...guards]);
   graph.finish('training', guards);
 }
 
@@ -125,12 +176,19 @@ function emitUpdate(
   }
 }
 
-/** The program that gives every parameter its initial value: stream 1 of the seed, step 0. */
-export function initialisationProgram(context: TraceContext, declared: readonly DeclaredParameter[]): Graph {
+/** The program that gives every parameter its initial value, stream 1 of the seed, step 0, and every state of the model. */
+export function initialisationProgram(
+  context: TraceContext,
+  declared: readonly DeclaredParameter[],
+  states: readonly DeclaredParameter[] = [],
+): Graph {
   const graph = new Graph(context);
   return graph.within(() => {
     for (const [ordinal, { name, shape, initializer }] of declared.entries()) {
       graph.emit('assign', [graph.parameter(name, shape), initialValue(graph, ordinal, shape, initializer)]);
+    }
+    for (const { name, shape, initializer } of states) {
+      graph.emit('assign', [graph.parameter(stateSlot(name), shape), initialValue(graph, 0, shape, initializer)]);
     }
     return graph.finish('initialisation', []);
   });

@@ -1,5 +1,6 @@
 // All cases, by family.
 import type { OpCase } from './case.ts';
+import { convCases } from './conv.ts';
 import { dropoutCases } from './dropout.ts';
 import { elementwiseCases } from './elementwise.ts';
 import { gatherCases } from './gather.ts';
@@ -16,6 +17,7 @@ export * from './case.ts';
 export const opCases: readonly OpCase[] = [
   ...elementwiseCases,
   ...productCases,
+  ...convCases,
   ...reduceCases,
   ...lossCases,
   ...shapeCases,

@@ -1,5 +1,6 @@
 // Every op of `ops` on tensors of Scalars, by its definition and nothing cleverer.
 import { type Approx, exact, rounded } from './approx.ts';
+import { average, convolution, pool } from './conv.ts';
 import { rows } from './rows.ts';
 import type { Scalar, Tape } from './tape.ts';
 
@@ -96,6 +97,10 @@ function dense(tape: Tape, [x, w, bias]: readonly Grid[], { activation = 'none' 
       bias?.data[index.at(-1)!],
     );
   });
+  return activated(tape, z, activation);
+}
+
+function activated(tape: Tape, z: Grid, activation: unknown = 'none'): Grid {
   if (activation === 'none') return z;
   if (activation === 'leakyRelu') return elementwise(tape, 'leakyRelu', [z, scalar(tape, 0.01)]);
   if (activation === 'elu') return elementwise(tape, 'elu', [z, scalar(tape, 1)]);
@@ -188,6 +193,9 @@ const special: Readonly<Record<string, OracleOp>> = {
     elementwise(tape, 'clip', [x!, scalar(tape, min as number), scalar(tape, max as number)]),
   matmul: (tape, [a, b], attributes) => matmul(tape, a!, b!, attributes),
   dense,
+  conv2d: (tape, inputs, attributes) => activated(tape, convolution(tape, inputs, attributes), attributes.activation),
+  maxPool2d: (tape, [x], attributes) => pool(x!, attributes, (group) => tape.max(group)),
+  avgPool2d: (tape, [x], attributes) => pool(x!, attributes, (group, n) => average(tape, group, n)),
   sum: (tape, [x], attributes) => reduce(x!, attributes, (group) => tape.sum(group)),
   mean: (tape, [x], attributes) =>
     reduce(x!, attributes, (group) => tape.row('div', [tape.sum(group), tape.constant(exact(group.length))])),

@@ -1,11 +1,14 @@
-// A device: which kernels run, in which precision, on how many threads.
+// A device: which kernels run, in which precision, on how many threads. A backend (cpu/) defines what is declared here.
 #pragma once
+#include <memory>
 #include <string>
 #include <vector>
 
 #include "core/kernel.h"
 
 namespace pushforward {
+
+class FlushDenormals;
 
 struct Device {
   std::string name;  // "reference" or "cpu"
@@ -22,6 +25,20 @@ std::vector<std::string> instructionSets();
  * that this process may use. NO_DEVICE, with the reason, when it is not there.
  */
 Device openDevice(const std::string& name, const std::string& isa, int threads);
+
+/** While it lives, the calling thread computes for a device: its threads stand by, and on cpu denormals count as zero. */
+class DeviceScope {
+ public:
+  explicit DeviceScope(const Device& device);
+  ~DeviceScope();
+  DeviceScope(const DeviceScope&) = delete;
+  DeviceScope& operator=(const DeviceScope&) = delete;
+  const Parallel& parallel() const { return parallel_; }
+
+ private:
+  Parallel parallel_;
+  std::unique_ptr<FlushDenormals> flush_;
+};
 
 /** nullptr when the set has no such kernel. */
 const KernelEntry* findKernel(const std::string& set, const std::string& name);

@@ -6,8 +6,6 @@
 #include <cstring>
 
 #include "core/error.h"
-#include "cpu/flush_denormals.h"
-#include "cpu/thread_pool.h"
 
 namespace pushforward {
 
@@ -108,13 +106,13 @@ bool allFinite(const void* data, int64_t count, size_t realBytes) {
 /** One run: the places of the plan as pointers, then the list of kernel calls again and again. */
 class Runner {
  public:
-  Runner(const Plan& plan, RunRequest& request, const Device& device, void* workspace, void* tape)
+  Runner(const Plan& plan, RunRequest& request, const Device& device, const Parallel& parallel, void* workspace, void* tape)
       : plan_(plan),
         request_(request),
         device_(device),
         workspace_(workspace),
         tape_(tape),
-        parallel_(poolOf(device.threads)) {
+        parallel_(parallel) {
     for (const Step& step : plan.steps()) {
       calls_.push_back({step.parameters.data(), nullptr, at(workspace_, step.scratch), &state_, &parallel_});
       for (const Place& place : step.operands) operands_.push_back(resolve(place));
@@ -179,7 +177,7 @@ class Runner {
   const Device& device_;
   void* workspace_;
   void* tape_;
-  Parallel parallel_;
+  const Parallel& parallel_;
   RunState state_{};
   std::vector<void*> operands_;
   std::vector<KernelCall> calls_;
@@ -190,8 +188,8 @@ class Runner {
 RunResult Session::run(const Plan& plan, RunRequest& request, const std::atomic<bool>& cancelled) {
   std::lock_guard<std::mutex> lock(mutex_);
   reserve(plan);
-  FlushDenormals flush(device_.realBytes == 4);
-  Runner runner(plan, request, device_, workspace_.data(), tape_.data());
+  DeviceScope scope(device_);
+  Runner runner(plan, request, device_, scope.parallel(), workspace_.data(), tape_.data());
   const std::vector<const Slot*> slots = recorded(request);
   const auto records = static_cast<size_t>(request.recordEvery > 0 ? request.steps / request.recordEvery : 0);
   double bytes = 0;

@@ -7,6 +7,7 @@
 #include <unordered_map>
 
 #include "core/error.h"
+#include "cpu/flush_denormals.h"
 #include "cpu/thread_pool.h"
 
 extern "C" {
@@ -64,5 +65,9 @@ Device openDevice(const std::string& name, const std::string& isa, int threads) 
   int cores = usableCores();
   return {"cpu", wanted, sizeof(float), threads ? std::min(threads, cores) : cores};
 }
+
+DeviceScope::DeviceScope(const Device& device)
+    : parallel_(poolOf(device.threads)), flush_(std::make_unique<FlushDenormals>(device.set != "reference")) {}
+DeviceScope::~DeviceScope() = default;
 
 }  // namespace pushforward

@@ -6,9 +6,13 @@
 #include <cmath>
 #include <cstring>
 #include <limits>
+#include <memory>
+#include <optional>
 #include <stdexcept>
+#include <unordered_set>
 
 #include "core/error.h"
+#include "core/lanes.h"
 #include "core/session.h"
 #include "core/split.h"
 #include "core/tangents.h"
@@ -99,11 +103,6 @@ Napi::Value copyOut(Napi::Env env, const void* from, size_t bytes, DType dtype, 
   return Napi::Float32Array::New(env, bytes / 4, buffer, 0);
 }
 
-/** Classes of one environment: the main thread and each worker have their own. */
-struct Classes {
-  Napi::FunctionReference session, plan, resident;
-};
-
 class NativeResident : public Napi::ObjectWrap<NativeResident> {
  public:
   static Napi::Function define(Napi::Env env) {
@@ -125,50 +124,41 @@ struct Compiled {
   std::atomic<bool> cancelled{false};
 };
 
-class RunWorker : public Napi::AsyncWorker {
+/** A run on its way: executed on a lane, settled on the thread of its environment. */
+class Job {
  public:
-  RunWorker(Napi::Env env, std::shared_ptr<Compiled> compiled, RunRequest request)
-      : Napi::AsyncWorker(env, "pushforward:run"),
-        compiled_(std::move(compiled)),
-        request_(std::move(request)),
-        deferred_(Napi::Promise::Deferred::New(env)) {}
+  Job(Napi::Env env, std::shared_ptr<Compiled> plan, RunRequest request)
+      : compiled(std::move(plan)), request_(std::move(request)), deferred_(Napi::Promise::Deferred::New(env)) {}
   Napi::Promise promise() const { return deferred_.Promise(); }
 
- protected:
-  void Execute() override {
+  void execute() {
     try {
-      result_ = compiled_->session->run(*compiled_->plan, request_, compiled_->cancelled);
+      result_ = compiled->session->run(*compiled->plan, request_, compiled->cancelled);
     } catch (const Error& error) {
-      code_ = codeName(error.code());
-      SetError(error.what());
+      failure_ = std::make_unique<Error>(error);
     } catch (const std::exception& error) {
-      code_ = codeName(Code::OUT_OF_MEMORY);
-      SetError(std::string("[run] expected memory to suffice but received ") + error.what());
+      failure_ = std::make_unique<Error>(Code::OUT_OF_MEMORY,
+                                         std::string("[run] expected memory to suffice but received ") + error.what());
     }
   }
 
-  void OnOK() override {
-    Napi::HandleScope scope(Env());
+  void settle(Napi::Env env) {
+    Napi::HandleScope scope(env);
     try {
-      deferred_.Resolve(resultObject());
+      if (!failure_) return deferred_.Resolve(resultObject(env));
     } catch (const Napi::Error& error) {
       // Arrays that JavaScript has no room for.
-      Napi::Error refused =
-          toNapi(Env(), Error(Code::OUT_OF_MEMORY, "[run] expected room for the results but received " + error.Message()));
-      deferred_.Reject(refused.Value());
+      failure_ = std::make_unique<Error>(Code::OUT_OF_MEMORY,
+                                         "[run] expected room for the results but received " + error.Message());
     }
+    deferred_.Reject(toNapi(env, *failure_).Value());
   }
 
-  void OnError(const Napi::Error& error) override {
-    Napi::HandleScope scope(Env());
-    error.Value().Set("code", code_);
-    deferred_.Reject(error.Value());
-  }
+  const std::shared_ptr<Compiled> compiled;
 
  private:
-  Napi::Object resultObject() {
-    Napi::Env env = Env();
-    const size_t realBytes = compiled_->session->device().realBytes;
+  Napi::Object resultObject(Napi::Env env) {
+    const size_t realBytes = compiled->session->device().realBytes;
     Napi::Object out = Napi::Object::New(env);
     out.Set("steps", Napi::Number::New(env, double(result_.steps)));
     out.Set("numericStep", Napi::Number::New(env, double(result_.numericStep)));
@@ -176,7 +166,7 @@ class RunWorker : public Napi::AsyncWorker {
     Napi::Array outputs = Napi::Array::New(env, result_.outputs.size());
     for (size_t i = 0; i < result_.outputs.size(); ++i)
       outputs.Set(static_cast<uint32_t>(i), copyOut(env, result_.outputs[i].data(), result_.outputs[i].size(),
-                                                    compiled_->plan->outputs()[i].type.dtype, realBytes));
+                                                    compiled->plan->outputs()[i].type.dtype, realBytes));
     out.Set("outputs", outputs);
     Napi::Array recorded = Napi::Array::New(env, result_.recorded.size());
     for (size_t i = 0; i < result_.recorded.size(); ++i)
@@ -186,11 +176,58 @@ class RunWorker : public Napi::AsyncWorker {
     return out;
   }
 
-  std::shared_ptr<Compiled> compiled_;
   RunRequest request_;
   RunResult result_;
-  std::string code_;
+  std::unique_ptr<Error> failure_;
   Napi::Promise::Deferred deferred_;
+};
+
+/** The runs of one environment. When it ends they are cancelled, so that none outlives it by more than a step. */
+class Runs {
+ public:
+  explicit Runs(Napi::Env env)
+      : lanes_(16), done_(Done::New(env, "pushforward:run", 0, 1, this)) {
+    done_.Unref(env);
+    env.AddCleanupHook([](Runs* runs) { runs->end(); }, this);  // before that of done_, which is older
+  }
+
+  Napi::Promise start(Napi::Env env, std::unique_ptr<Job> job) {
+    if (inFlight_.empty()) done_.Ref(env);
+    Job* raw = job.release();
+    inFlight_.insert(raw);
+    Napi::Promise promise = raw->promise();
+    lanes_->post([this, raw] {
+      raw->execute();
+      if (done_.BlockingCall(raw) != napi_ok) delete raw;  // the environment has ended
+    });
+    return promise;
+  }
+
+ private:
+  static void settle(Napi::Env env, Napi::Function, Runs* runs, Job* job) {
+    std::unique_ptr<Job> owner(job);
+    if (env == nullptr) return;  // the environment ended meanwhile
+    runs->inFlight_.erase(job);
+    if (runs->inFlight_.empty()) runs->done_.Unref(env);
+    job->settle(env);
+  }
+  using Done = Napi::TypedThreadSafeFunction<Runs, Job, settle>;
+
+  void end() {
+    for (Job* job : inFlight_) job->compiled->cancelled = true;
+    lanes_.reset();
+  }
+
+  std::unordered_set<Job*> inFlight_;
+  std::optional<Lanes> lanes_;
+  Done done_;
+};
+
+/** What one environment has: the main thread and each worker have their own. */
+struct Instance {
+  explicit Instance(Napi::Env env) : runs(env) {}
+  Napi::FunctionReference session, plan, resident;
+  Runs runs;
 };
 
 class NativePlan : public Napi::ObjectWrap<NativePlan> {
@@ -289,10 +326,7 @@ class NativePlan : public Napi::ObjectWrap<NativePlan> {
         }
       }
       self.cancelled = false;
-      auto* worker = new RunWorker(env, compiled, std::move(request));
-      Napi::Promise promise = worker->promise();
-      worker->Queue();
-      return promise;
+      return env.GetInstanceData<Instance>()->runs.start(env, std::make_unique<Job>(env, compiled, std::move(request)));
     });
   }
 
@@ -357,7 +391,7 @@ class NativeSession : public Napi::ObjectWrap<NativeSession> {
     auto compiled = std::make_shared<Compiled>();
     compiled->session = session_;
     compiled->plan = session_->compile(program, fuse);
-    Napi::Object object = env.GetInstanceData<Classes>()->plan.New({});
+    Napi::Object object = env.GetInstanceData<Instance>()->plan.New({});
     NativePlan::Unwrap(object)->compiled = compiled;
     return object;
   }
@@ -415,7 +449,7 @@ class NativeSession : public Napi::ObjectWrap<NativeSession> {
       for (uint32_t i = 0; i < list.Length(); ++i)
         set->columns.push_back(columnOf(list.Get(i).As<Napi::Object>(), set->count));
       session.addResident(set);
-      Napi::Object object = info.Env().GetInstanceData<Classes>()->resident.New({});
+      Napi::Object object = info.Env().GetInstanceData<Instance>()->resident.New({});
       NativeResident::Unwrap(object)->resident = set;
       return object;
     });
@@ -562,12 +596,12 @@ Napi::Value shuffle(const Napi::CallbackInfo& info) {
 }
 
 Napi::Object initialise(Napi::Env env, Napi::Object exports) {
-  auto* classes = new Classes;
+  auto* instance = new Instance(env);
   Napi::Function session = NativeSession::define(env);
-  classes->session = Napi::Persistent(session);
-  classes->plan = Napi::Persistent(NativePlan::define(env));
-  classes->resident = Napi::Persistent(NativeResident::define(env));
-  env.SetInstanceData(classes);
+  instance->session = Napi::Persistent(session);
+  instance->plan = Napi::Persistent(NativePlan::define(env));
+  instance->resident = Napi::Persistent(NativeResident::define(env));
+  env.SetInstanceData(instance);
   exports.Set("Session", session);
   exports.Set("devices", Napi::Function::New(env, devices));
   exports.Set("listing", Napi::Function::New(env, listing));

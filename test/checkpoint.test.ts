@@ -20,16 +20,25 @@ import {
 const layers = 24;
 const width = 64;
 
-async function train(gradient: GradientEstimator, options: RunOptions): Promise<{ parameters: number[]; tape: number }> {
+async function train(
+  gradient: GradientEstimator,
+  options: RunOptions,
+): Promise<{ parameters: number[]; tape: number }> {
   const trainer = new Trainer({
-    model: nn.sequential(...Array.from({ length: layers }, () => nn.dense(width, { activation: 'tanh' })), nn.dense(10)),
+    model: nn.sequential(
+      ...Array.from({ length: layers }, () => nn.dense(width, { activation: 'tanh' })),
+      nn.dense(10),
+    ),
     inputShape: [width],
     loss: ops.softmaxCrossEntropy,
     gradient,
     optimizer: sgd({ learningRate: 0.01, momentum: 0.9 }),
     ...options,
   });
-  const inputs = tensor(Float32Array.from({ length: 32 * width }, (_, i) => Math.sin(i)), [32, width]);
+  const inputs = tensor(
+    Float32Array.from({ length: 32 * width }, (_, i) => Math.sin(i)),
+    [32, width],
+  );
   const targets = tensor(Int32Array.from({ length: 32 }, (_, i) => i % 10));
   for (let step = 0; step < 3; step++) await trainer.step({ inputs, targets });
   const parameters = Object.values(await trainer.parameters()).flatMap(({ data }) => [...data]);
@@ -62,7 +71,10 @@ const numbers = (t: Tensor): number[] => [...t.data];
 test('grad, jvp and jvp of grad through checkpoint(f) are those of f', async () => {
   assert.equal(numbers(await grad(saved, reference)(x)), numbers(await grad(plain, reference)(x)));
   const v = tensor(Float64Array.of(1, -2, 0.5));
-  assert.equal((await jvp(saved, [x], [v], reference)).map(numbers), (await jvp(plain, [x], [v], reference)).map(numbers));
+  assert.equal(
+    (await jvp(saved, [x], [v], reference)).map(numbers),
+    (await jvp(plain, [x], [v], reference)).map(numbers),
+  );
   const second = (f: (v: Value) => Value) => jvp((p: Value) => grad(f)(p), [x], [v], reference);
   assert.equal((await second(saved)).map(numbers), (await second(plain)).map(numbers));
 });

@@ -33,12 +33,30 @@ const functionOf =
     const values = [...inputs];
     for (const { op, attributes, args } of steps) {
       const given = args.map((arg) => values[arg]!);
-      values.push(op === 'where' ? callOp(op, attributes, given.slice(1), given.slice(0, 1)) : callOp(op, attributes, given));
+      values.push(
+        op === 'where' ? callOp(op, attributes, given.slice(1), given.slice(0, 1)) : callOp(op, attributes, given),
+      );
     }
     return outputs.map((output) => values[output]!);
   };
 
-const smooth = ['neg', 'sin', 'cos', 'tanh', 'sigmoid', 'silu', 'softplus', 'erf', 'gelu', 'square', 'relu', 'abs', 'leakyRelu', 'elu', 'clip'];
+const smooth = [
+  'neg',
+  'sin',
+  'cos',
+  'tanh',
+  'sigmoid',
+  'silu',
+  'softplus',
+  'erf',
+  'gelu',
+  'square',
+  'relu',
+  'abs',
+  'leakyRelu',
+  'elu',
+  'clip',
+];
 const positive = ['log', 'sqrt', 'rsqrt'];
 const binary = ['add', 'sub', 'mul', 'maximum', 'minimum', 'add', 'mul'];
 const activations = ['none', 'relu', 'tanh', 'sigmoid', 'gelu', 'silu', 'softplus', 'elu', 'sin'];
@@ -59,7 +77,15 @@ function grow(seed: number): Recipe {
     [2, 9],
     [2, 40],
   ] as const);
-  const shapes: (readonly number[])[] = [[rows, columns], [columns], [rows, 1], [], [rows, columns], [columns, columns], [columns]];
+  const shapes: (readonly number[])[] = [
+    [rows, columns],
+    [columns],
+    [rows, 1],
+    [],
+    [rows, columns],
+    [columns, columns],
+    [columns],
+  ];
   const data = shapes.map((shape) => drawDirection(shape, random).map((v) => Math.fround(1.5 * v)));
   const grids: Grid[] = shapes.map((shape, i) => gridOf(tape, shape, data[i]!, 'input', exact));
   const weights = new Set([5, 6]);
@@ -73,7 +99,12 @@ function grow(seed: number): Recipe {
   };
   const all = (i: number, holds: (v: number) => boolean): boolean => grids[i]!.data.every(({ v }) => holds(v));
   const append = (op: string, attributes: Attributes, args: readonly number[]): boolean => {
-    const y = oracleOp(tape, op, args.map((arg) => grids[arg]!), attributes);
+    const y = oracleOp(
+      tape,
+      op,
+      args.map((arg) => grids[arg]!),
+      attributes,
+    );
     const mask = ['less', 'lessEqual', 'greater', 'equal'].includes(op);
     // No number out of hand, no bound that says nothing, no mask that rounding decides.
     if (!y.data.every(({ v, e }) => Math.abs(v) < 40 && e < 1e-4)) return false;
@@ -89,7 +120,9 @@ function grow(seed: number): Recipe {
     if (random() < 0.5 || grids[x]!.shape.length < 2) {
       append('dense', { activation }, random() < 0.7 ? [x, 5, 6] : [x, 5]);
     } else if (append('matmul', {}, [x, 5]) && append('add', {}, [grids.length - 1, 6]) && activation !== 'none') {
-      append(activation, activation === 'gelu' ? { approximate: pick(random, ['none', 'tanh']) } : {}, [grids.length - 1]);
+      append(activation, activation === 'gelu' ? { approximate: pick(random, ['none', 'tanh']) } : {}, [
+        grids.length - 1,
+      ]);
     }
   };
   const length = 4 + below(random, 14);
@@ -98,7 +131,12 @@ function grow(seed: number): Recipe {
     const x = recent();
     if (kind < 0.35) {
       const op = pick(random, smooth);
-      const attributes = op === 'clip' ? { min: -0.75, max: 1.25 } : op === 'gelu' ? { approximate: pick(random, ['none', 'tanh']) } : {};
+      const attributes =
+        op === 'clip'
+          ? { min: -0.75, max: 1.25 }
+          : op === 'gelu'
+            ? { approximate: pick(random, ['none', 'tanh']) }
+            : {};
       append(op, attributes, [x]);
     } else if (kind < 0.45) {
       if (all(x, (v) => v > 0.2)) append(pick(random, positive), {}, [x]);
@@ -108,9 +146,11 @@ function grow(seed: number): Recipe {
       append(pick(random, binary), {}, [x, pick(random, usable())]);
     } else if (kind < 0.78) {
       const y = pick(random, usable());
-      if (append(pick(random, ['less', 'greater']), {}, [x, y])) append('where', {}, [grids.length - 1, x, pick(random, usable())]);
+      if (append(pick(random, ['less', 'greater']), {}, [x, y]))
+        append('where', {}, [grids.length - 1, x, pick(random, usable())]);
     } else if (kind < 0.88) {
-      if (grids[x]!.shape.length === 2) append(pick(random, reductions), pick(random, [{ axis: 0 }, { axis: 1, keepDims: true }, {}]), [x]);
+      if (grids[x]!.shape.length === 2)
+        append(pick(random, reductions), pick(random, [{ axis: 0 }, { axis: 1, keepDims: true }, {}]), [x]);
     } else if (kind < 0.93) {
       if (grids[x]!.shape.at(-1) === columns) append(pick(random, ['softmax', 'logSoftmax']), {}, [x]);
     } else layer();
@@ -138,18 +178,31 @@ function sampleOf(seed: number): Sample {
   const tape = new Tape();
   const inputs = recipe.shapes.map((shape, i) => gridOf(tape, shape, recipe.data[i]!, 'input', exact));
   const grids = [...inputs];
-  for (const { op, attributes, args } of recipe.steps) grids.push(oracleOp(tape, op, args.map((arg) => grids[arg]!), attributes));
+  for (const { op, attributes, args } of recipe.steps)
+    grids.push(
+      oracleOp(
+        tape,
+        op,
+        args.map((arg) => grids[arg]!),
+        attributes,
+      ),
+    );
   const outputs = recipe.outputs.map((output) => grids[output]!);
 
   const tangents = recipe.shapes.map((shape) => drawDirection(shape, random));
-  const given = new Map(inputs.flatMap(({ data }, i) => data.map((scalar, j) => [scalar, exact(tangents[i]![j]!)] as const)));
+  const given = new Map(
+    inputs.flatMap(({ data }, i) => data.map((scalar, j) => [scalar, exact(tangents[i]![j]!)] as const)),
+  );
   const dots = tape.tangents(given);
   const cotangents = outputs.map(({ shape }) => ({ shape, data: drawDirection(shape, random) }));
   const bars = new Map<Grid['data'][number], Approx>();
   for (const [i, output] of outputs.entries()) {
     for (const [scalar, bar] of seeds(output, cotangents[i]!.data, exact)) {
       const before = bars.get(scalar) ?? nothing;
-      bars.set(scalar, { v: before.v + bar.v, e: before.e + bar.e + 2 ** -22 * (Math.abs(before.v) + Math.abs(bar.v)) });
+      bars.set(scalar, {
+        v: before.v + bar.v,
+        e: before.e + bar.e + 2 ** -22 * (Math.abs(before.v) + Math.abs(bar.v)),
+      });
     }
   }
   const back = tape.cotangents(bars);
@@ -178,7 +231,9 @@ async function resultsOf(sample: Sample, options: RunOptions & { device: 'cpu' |
   const v = recipe.shapes.map((shape, i) => on(sample.tangents[i]!, shape));
   const [, tangents] = (await jvp(f, x, v, options)) as unknown as [Tensor[], Tensor[]];
   const [, pullback] = await vjp(f, x, options);
-  const cotangents = (await pullback(sample.cotangents.map(({ data, shape }) => on(data, shape)) as never)) as unknown as Tensor[];
+  const cotangents = (await pullback(
+    sample.cotangents.map(({ data, shape }) => on(data, shape)) as never,
+  )) as unknown as Tensor[];
   return { values, tangents, cotangents };
 }
 
@@ -191,8 +246,11 @@ async function named(sample: Sample, check: () => Promise<void>): Promise<void> 
     await check();
   } catch (error) {
     const { steps, shapes, outputs } = sample.recipe;
-    const lines = steps.map(({ op, attributes, args }, i) => `  ${i + shapes.length} = ${op}(${args}) ${JSON.stringify(attributes)}`);
-    if (error instanceof Error) error.message = `${sample.recipe.name}: ${error.message}\n${lines.join('\n')}\n  outputs ${outputs}`;
+    const lines = steps.map(
+      ({ op, attributes, args }, i) => `  ${i + shapes.length} = ${op}(${args}) ${JSON.stringify(attributes)}`,
+    );
+    if (error instanceof Error)
+      error.message = `${sample.recipe.name}: ${error.message}\n${lines.join('\n')}\n  outputs ${outputs}`;
     throw error;
   }
 }
@@ -201,12 +259,24 @@ function checkBounds(sample: Sample, { values, tangents, cotangents }: Results):
   const used = usage.get('programs');
   for (const [i, output] of sample.output.entries()) withinBounds(`output ${i}`, values[i]!, output, used);
   for (const [i, tangent] of sample.tangent.entries()) withinBounds(`tangent ${i}`, tangents[i]!, tangent, used);
-  for (const [i, cotangent] of sample.cotangent.entries()) withinBounds(`cotangent ${i}`, cotangents[i]!, cotangent, used);
+  for (const [i, cotangent] of sample.cotangent.entries())
+    withinBounds(`cotangent ${i}`, cotangents[i]!, cotangent, used);
 }
 
 test('the programs are what they should be', () => {
   const used = new Set(samples.flatMap(({ recipe }) => recipe.steps.map(({ op }) => op)));
-  for (const op of [...smooth, ...positive, ...binary, ...reductions, 'dense', 'matmul', 'where', 'softmax', 'exp', 'reciprocal']) {
+  for (const op of [
+    ...smooth,
+    ...positive,
+    ...binary,
+    ...reductions,
+    'dense',
+    'matmul',
+    'where',
+    'softmax',
+    'exp',
+    'reciprocal',
+  ]) {
     assert.ok(used.has(op), `no program uses ${op}`);
   }
   const steps = samples.reduce((sum, { recipe }) => sum + recipe.steps.length, 0);
@@ -223,7 +293,10 @@ test('reference: fused and unfused are the oracle’s', async () => {
             const scale = Math.max(1, ...list.map(({ v }) => Math.abs(v)));
             for (const [j, { v }] of list.entries()) {
               const error = Math.abs(actual[i]!.data[j]! - v);
-              assert.ok(error <= 1e-10 * scale, `${what} ${i}[${j}]: ${actual[i]!.data[j]} for ${v}, ${fuse ? 'fused' : 'unfused'}`);
+              assert.ok(
+                error <= 1e-10 * scale,
+                `${what} ${i}[${j}]: ${actual[i]!.data[j]} for ${v}, ${fuse ? 'fused' : 'unfused'}`,
+              );
             }
           }
         };
@@ -249,7 +322,9 @@ for (const isa of native.instructionSets()) {
     withIsa(isa, async () => {
       const [rows, columns] = [70, 513];
       const sized = (shape: readonly number[], { shapes }: Recipe): number[] =>
-        shape.map((n, axis) => (n === 1 && shapes[0]![0] !== 1 ? 1 : axis === 0 && shape.length === 2 && n === shapes[0]![0] ? rows : columns));
+        shape.map((n, axis) =>
+          n === 1 && shapes[0]![0] !== 1 ? 1 : axis === 0 && shape.length === 2 && n === shapes[0]![0] ? rows : columns,
+        );
       // Programs of [4, 6] grown to [70, 513]: large enough for the kernels to share the work.
       const chosen = samples.filter(({ recipe }) => recipe.shapes[0]![0] === 4).slice(0, 12);
       assert.is(chosen.length, 12);
@@ -265,7 +340,9 @@ for (const isa of native.instructionSets()) {
             const [, tangents] = (await jvp(f, x, v, options)) as unknown as [Tensor[], Tensor[]];
             const [, pullback] = await vjp(f, x, options);
             const bars = (await pullback(values as never)) as unknown as Tensor[];
-            return [...values, ...tangents, ...bars].map(({ data }) => Buffer.from(data.buffer, data.byteOffset, data.byteLength));
+            return [...values, ...tangents, ...bars].map(({ data }) =>
+              Buffer.from(data.buffer, data.byteOffset, data.byteLength),
+            );
           }),
         );
         for (const [i, bytes] of one!.entries()) assert.ok(bytes.equals(two![i]!), `${recipe.name}: result ${i}`);

@@ -50,11 +50,11 @@ interface Network {
   readonly norm: number;
 }
 
-const squares = (rows: ArrayLike<number>[]): number =>
-  rows.reduce(
-    (sum, row) => sum + Array.prototype.reduce.call(row, (s, x) => (s as number) + (x as number) ** 2, 0),
-    0,
-  ) as number;
+function squares(rows: readonly ArrayLike<number>[]): number {
+  let sum = 0;
+  for (const row of rows) for (let i = 0; i < row.length; i++) sum += (row[i] as number) ** 2;
+  return sum;
+}
 
 async function network(
   name: string,

@@ -4,6 +4,7 @@ import * as assert from 'uvu/assert';
 import { native } from '../src/binding.ts';
 import {
   backprop,
+  checkpoint,
   Dataset,
   forwardGradient,
   gaussian,
@@ -455,6 +456,29 @@ test('batchNorm: gradients are those of the batch’s own statistics, and direct
     return sum;
   });
   near('c', directionalDerivatives!, c, 1e-6); // materialise is float32
+});
+
+test('segments that are computed again see the same masks and statistics, and commit once', async () => {
+  const layers = (segment: (f: Model) => Model): Model => {
+    const [first, second] = [nn.dense(6, { activation: 'tanh' }), nn.dense(4)];
+    const norm = nn.batchNorm();
+    const dropped: Model = segment((x) => ops.tanh(ops.dropout(x.mul(2), { rate: 0.3 })));
+    return nn.sequential(first, norm, dropped, nn.layerNorm(), nn.dropout(0.2), second);
+  };
+  const { inputs, targets } = batch(7, 4, 41);
+  const results = [];
+  for (const [gradient, segment] of [
+    [backprop(), (f: Model): Model => f],
+    [backprop(), (f: Model): Model => checkpoint(f)],
+    [backprop({ checkpoint: true }), (f: Model): Model => f],
+    [backprop({ checkpoint: 2 }), (f: Model): Model => checkpoint(f)],
+  ] as const) {
+    using trainer = new Trainer(options(layers(segment), { gradient, seed: 3 }));
+    const losses = [];
+    for (let step = 0; step < 3; step++) losses.push((await trainer.step({ inputs, targets })).loss);
+    results.push({ losses, parameters: await trainer.parameters(), predicted: await trainer.predict(inputs) });
+  }
+  for (const result of results.slice(1)) assert.equal(result, results[0]);
 });
 
 // ---- misuse -------------------------------------------------------------------------------------------------------------

@@ -275,11 +275,12 @@ test('attributes: unknown, missing, of another kind, NaN, out of range', () => {
     for (const op of ['softmax', 'logSoftmax'])
       refused(`${op} along ${number}`, on(op, { axis: number }, [3, 2]), ...bad);
     refused(`concat along ${number}`, on('concat', { axis: number }, [3, 2], [3, 2]), ...bad);
-    if (number !== 0.5) refused(
-      `directions ${number}`,
-      program(input([3]), node('call', [0, 0], { transform: 'jvp', directions: number }, [identity])),
-      ...bad,
-    );
+    if (number !== 0.5)
+      refused(
+        `directions ${number}`,
+        program(input([3]), node('call', [0, 0], { transform: 'jvp', directions: number }, [identity])),
+        ...bad,
+      );
     refused(
       `unpick of ${number} classes`,
       program(input([3]), input([3], 'int32'), node('unpick', [0, 1], { classes: number === 2 ? -1 : number })),
@@ -539,7 +540,9 @@ test('optional inputs left out at the end, and operands that fusion makes', () =
       }
       console.log(result);
     }`;
-  const child = spawnSync(process.execPath, ['--import', 'tsx', '--input-type=module', '-e', source], { encoding: 'utf8' });
+  const child = spawnSync(process.execPath, ['--import', 'tsx', '--input-type=module', '-e', source], {
+    encoding: 'utf8',
+  });
   assert.is(child.signal, null, `ended by ${child.signal} after:\n${child.stdout}`);
   const results = child.stdout.trim().split('\n');
   assert.is(results.length, wanting.length, child.stdout + child.stderr);
@@ -695,7 +698,9 @@ function hostileProgram(random: () => number, depth: number): Program {
     nodes.push(
       node(
         op,
-        Array.from({ length: count }, (_, at) => (random() < 0.08 || (op in optimizers && at > 3 && at < 7) ? -1 : below(random, values))),
+        Array.from({ length: count }, (_, at) =>
+          random() < 0.08 || (op in optimizers && at > 3 && at < 7) ? -1 : below(random, values),
+        ),
         attributes,
         bodies,
       ),

@@ -7,7 +7,7 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { native } from '../src/binding.ts';
-import { evaluate, gaussian, lowRank, ops, rademacher, type Sampler, sphere } from '../src/index.ts';
+import { evaluate, gaussian, lowRank, ops, rademacher, type Sampler, sphere, type Tensor } from '../src/index.ts';
 import { openSession, toTarget } from '../src/plan/engine.ts';
 import { encodeProgram } from '../src/trace/encode.ts';
 import { training } from './golden.ts';
@@ -243,7 +243,7 @@ for (const isa of native.instructionSets()) {
 
 test('ops.random draws the stream, parameter and step it is asked for', async () => {
   const f = () => ops.random([4, 10], { distribution: 'uniform', stream: 17, parameter: 5 });
-  const { data } = await evaluate(f, { device: 'cpu' })();
+  const { data } = await (evaluate(f, { device: 'cpu' })() as unknown as Promise<Tensor>);
   for (let row = 0; row < 4; row++) {
     for (let j = 0; j < 10; j++) {
       const word = philox([row * 3 + (j >> 2), 5, 17 * 2 ** 24, 0], [0, 0])[j % 4] as number;

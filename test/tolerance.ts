@@ -100,13 +100,7 @@ export class Usage {
 }
 
 /** Within its bound of the truth, element by element; what may be flushed to zero may be. */
-export function withinBounds(
-  what: string,
-  actual: Tensor,
-  expected: readonly Approx[],
-  usage?: Usage,
-  truth?: ArrayLike<number>,
-): void {
+export function withinBounds(what: string, actual: Tensor, expected: readonly Approx[], usage?: Usage): void {
   for (let i = 0; i < expected.length; i++) {
     const { v, e } = expected[i]!;
     const error = Math.abs(actual.data[i]! - v);

@@ -9,8 +9,8 @@ import {
   Dataset,
   type FitEvent,
   forwardGradient,
-  gaussian,
   type GradientEstimator,
+  gaussian,
   grad,
   lowRank,
   nn,
@@ -18,9 +18,9 @@ import {
   ops,
   parameter,
   rademacher,
+  type StepResult,
   sgd,
   sphere,
-  type StepResult,
   type Tensor,
   Trainer,
   type TrainerOptions,
@@ -59,7 +59,13 @@ function trainerOf(options: Partial<TrainerOptions> = {}): Trainer {
   });
 }
 
-async function* batchesOf(source: Dataset, batchSize: number, seed?: number, epoch = 0, lastBatch: 'drop' | 'keep' = 'drop'): AsyncGenerator<Batch> {
+async function* batchesOf(
+  source: Dataset,
+  batchSize: number,
+  seed?: number,
+  epoch = 0,
+  lastBatch: 'drop' | 'keep' = 'drop',
+): AsyncGenerator<Batch> {
   yield* source.batches({ batchSize, epoch, lastBatch, ...(seed === undefined ? {} : { seed }) });
 }
 async function batch(at = 0, count = 32): Promise<Batch> {
@@ -71,7 +77,9 @@ async function batch(at = 0, count = 32): Promise<Batch> {
 async function bitsOf(trainer: Trainer): Promise<string> {
   const parameters = await trainer.parameters();
   return Object.entries(parameters)
-    .map(([name, { data }]) => `${name} ${Buffer.from(data.buffer, data.byteOffset, data.byteLength).toString('base64')}`)
+    .map(
+      ([name, { data }]) => `${name} ${Buffer.from(data.buffer, data.byteOffset, data.byteLength).toString('base64')}`,
+    )
     .join('\n');
 }
 
@@ -120,7 +128,12 @@ test('backprop takes the gradient of the mean loss', async () => {
   const after = await trainer.parameters();
   type Four = readonly [Value, Value, Value, Value];
   const f = ([w0, b0, w1, b1]: Four): Value =>
-    ops.softmaxCrossEntropy(ops.dense(ops.dense(inputs as Tensor, w0, b0, { activation: 'relu' }), w1, b1), targets as Tensor).mean();
+    ops
+      .softmaxCrossEntropy(
+        ops.dense(ops.dense(inputs as Tensor, w0, b0, { activation: 'relu' }), w1, b1),
+        targets as Tensor,
+      )
+      .mean();
   const names = ['0.w', '0.b', '1.w', '1.b'];
   assert.equal(Object.keys(before), names);
   const g = (await grad(f, { device: 'reference' })(names.map((name) => before[name]) as never)) as unknown as Tensor[];
@@ -134,7 +147,12 @@ test('backprop takes the gradient of the mean loss', async () => {
 test('the same seed repeats bit for bit, on 1 and on 2 threads; another one does not', async () => {
   for (const [name, gradient] of Object.entries(estimators)) {
     const run = async (seed: number | bigint, threads: number): Promise<string> => {
-      const trainer = trainerOf({ gradient, seed, threads, model: nn.sequential(nn.dense(300, { activation: 'tanh' }), nn.dense(70), nn.dense(classes)) });
+      const trainer = trainerOf({
+        gradient,
+        seed,
+        threads,
+        model: nn.sequential(nn.dense(300, { activation: 'tanh' }), nn.dense(70), nn.dense(classes)),
+      });
       const losses: number[] = [];
       for (let i = 0; i < 4; i++) losses.push((await trainer.step(await batch(10 * i, 32 + i))).loss);
       const bits = `${losses}\n${await bitsOf(trainer)}`;
@@ -157,7 +175,8 @@ test('every optimizer with every estimator: 1 and 2 threads are bit-identical ov
         const before = await trainer.evaluate(set);
         await trainer.fit(set, { epochs: 4, batchSize: 20 });
         const after = await trainer.evaluate(set);
-        if (gradient.kind === 'backprop') assert.ok(after.loss < 0.8 * before.loss, `${rule}: ${before.loss} to ${after.loss}`);
+        if (gradient.kind === 'backprop')
+          assert.ok(after.loss < 0.8 * before.loss, `${rule}: ${before.loss} to ${after.loss}`);
         const bits = await bitsOf(trainer);
         trainer.dispose();
         return bits;
@@ -182,7 +201,10 @@ test('by forward gradients the loss falls, at a rate that their variance allows'
 
 test('what was given may change as soon as the call has returned', async () => {
   const { inputs, targets } = await batch();
-  const own = { inputs: tensor((inputs as Tensor).data.slice(), [32, size]), targets: tensor((targets as Tensor).data.slice()) };
+  const own = {
+    inputs: tensor((inputs as Tensor).data.slice(), [32, size]),
+    targets: tensor((targets as Tensor).data.slice()),
+  };
   const one = trainerOf();
   const two = trainerOf();
   const stepped = one.step(own);
@@ -199,7 +221,13 @@ test('what was given may change as soon as the call has returned', async () => {
 
 test('the order is that of Dataset.batches with the same seed: float, byte, sliced and split sets, drop and keep', async () => {
   const [part] = set.split(0.7, 3);
-  const sets: Record<string, Dataset> = { float: set, bytes, slice: set.slice(20, 150), split: part, 'slice of a split': part.slice(5, 100) };
+  const sets: Record<string, Dataset> = {
+    float: set,
+    bytes,
+    slice: set.slice(20, 150),
+    split: part,
+    'slice of a split': part.slice(5, 100),
+  };
   for (const [name, source] of Object.entries(sets)) {
     for (const lastBatch of ['drop', 'keep'] as const) {
       const fitted = trainerOf({ seed: 31 });
@@ -240,8 +268,14 @@ test('a stream is taken batch by batch, and started again every epoch', async ()
   assert.is(result.steps, 18);
   assert.is(result.epochs.length, 2);
   assert.is(events.length, 18);
-  assert.equal(events.map(({ step }) => step), Array.from({ length: 18 }, (_, i) => i));
-  assert.equal(events.map(({ epoch }) => epoch), Array.from({ length: 18 }, (_, i) => Math.floor(i / 9)));
+  assert.equal(
+    events.map(({ step }) => step),
+    Array.from({ length: 18 }, (_, i) => i),
+  );
+  assert.equal(
+    events.map(({ epoch }) => epoch),
+    Array.from({ length: 18 }, (_, i) => Math.floor(i / 9)),
+  );
   assert.is(await bitsOf(streamed), await bitsOf(fitted));
 });
 
@@ -270,7 +304,12 @@ test('a stream that throws ends fit with its error, and is closed; so is one tha
       closed++;
     }
   };
-  const result = await trainer.fit(endless, { epochs: 1, batchSize: 1, signal: stop.signal, onProgress: ({ step }) => step === 5 && stop.abort() });
+  const result = await trainer.fit(endless, {
+    epochs: 1,
+    batchSize: 1,
+    signal: stop.signal,
+    onProgress: ({ step }) => step === 5 && stop.abort(),
+  });
   assert.is(result.aborted, true);
   assert.is(result.steps, 5);
   assert.is(closed, 2);
@@ -280,7 +319,12 @@ test('progress: steps grow, epochs count from 0, the last event of an epoch carr
   const [train, validation] = set.split(0.8, 1);
   const events: FitEvent[] = [];
   const trainer = trainerOf({ gradient: backprop(), optimizer: sgd({ learningRate: 0.1 }) });
-  const { steps, epochs } = await trainer.fit(train, { epochs: 4, batchSize: 16, validation, onProgress: (event) => events.push(event) });
+  const { steps, epochs } = await trainer.fit(train, {
+    epochs: 4,
+    batchSize: 16,
+    validation,
+    onProgress: (event) => events.push(event),
+  });
   assert.is(steps, 4 * Math.floor(train.length / 16));
   assert.is(epochs.length, 4);
   const validated = events.filter((event) => event.validation !== undefined);
@@ -289,7 +333,10 @@ test('progress: steps grow, epochs count from 0, the last event of an epoch carr
     assert.ok(i === 0 || event.step >= events[i - 1]!.step);
     assert.ok(event.examplesPerSecond > 0 && Number.isFinite(event.loss));
   }
-  assert.equal(epochs.map(({ epoch, step }) => [epoch, step]), [0, 1, 2, 3].map((epoch) => [epoch, ((epoch + 1) * steps) / 4 - 1]));
+  assert.equal(
+    epochs.map(({ epoch, step }) => [epoch, step]),
+    [0, 1, 2, 3].map((epoch) => [epoch, ((epoch + 1) * steps) / 4 - 1]),
+  );
   const { loss, metrics } = await trainer.evaluate(validation);
   assert.ok(Math.abs(loss - epochs[3]!.validation!.loss) < 1e-6);
   assert.is(metrics.accuracy, epochs[3]!.validation!.metrics.accuracy);
@@ -317,7 +364,8 @@ test('events: the same as onProgress; leaving the loop ends the training', async
   const trainer = trainerOf();
   const seen: FitEvent[] = [];
   const told: FitEvent[] = [];
-  for await (const event of trainer.events(set, { epochs: 3, batchSize: 20, onProgress: (event) => told.push(event) })) seen.push(event);
+  for await (const event of trainer.events(set, { epochs: 3, batchSize: 20, onProgress: (event) => told.push(event) }))
+    seen.push(event);
   assert.equal(seen, told);
   assert.is(seen.at(-1)?.step, 29);
   assert.is(trainer.steps, 30);
@@ -355,7 +403,8 @@ test('abort of fit: resolves with aborted, and the parameters of its last whole 
   assert.ok([0, 1].includes(Math.floor(result.steps / 10) - result.epochs.length));
   let epoch = 0;
   while (reference.steps < result.steps) {
-    for await (const found of batchesOf(set, 20, 6, epoch++)) if (reference.steps < result.steps) await reference.step(found);
+    for await (const found of batchesOf(set, 20, 6, epoch++))
+      if (reference.steps < result.steps) await reference.step(found);
   }
   assert.is(await bitsOf(trainer), await bitsOf(reference));
   await trainer.step(await batch());
@@ -408,7 +457,10 @@ test('predict, evaluate and parameters are served while fit runs, in order', asy
     ]);
     assert.ok(running);
   }
-  assert.equal(order, Array.from({ length: 15 }, (_, i) => ['predict', 'evaluate', 'parameters'][i % 3]));
+  assert.equal(
+    order,
+    Array.from({ length: 15 }, (_, i) => ['predict', 'evaluate', 'parameters'][i % 3]),
+  );
   assert.ok(trainer.steps > 0);
   stop.abort();
   await fit;
@@ -453,7 +505,9 @@ test('DISPOSED: calls in flight reject, later ones too, other trainers do not no
       const trainer = trainerOf();
       if (delay > 0) await trainer.step(one);
       const flight = start(trainer);
-      const others = Object.values(flights).map((begin) => (delay > 0 ? begin(trainer).catch((error) => error) : undefined));
+      const others = Object.values(flights).map((begin) =>
+        delay > 0 ? begin(trainer).catch((error) => error) : undefined,
+      );
       if (delay > 0 && !name.startsWith('fit')) {
         trainer.dispose();
       } else {
@@ -540,12 +594,18 @@ test('initial values: by initializer, the same for the same seed', async () => {
 
 test('a layer used twice shares its weights; nested names', async () => {
   const layer = nn.dense(size, { activation: 'tanh' });
-  const trainer = trainerOf({ model: nn.sequential(layer, nn.sequential(nn.tanh(), layer, nn.residual(nn.dense(size))), layer, nn.dense(classes)) });
+  const trainer = trainerOf({
+    model: nn.sequential(layer, nn.sequential(nn.tanh(), layer, nn.residual(nn.dense(size))), layer, nn.dense(classes)),
+  });
   const names = Object.keys(await trainer.parameters());
   assert.equal(names, ['0.w', '0.b', '1.2.w', '1.2.b', '3.w', '3.b']);
   const { loss } = await trainer.step(await batch());
   assert.ok(Number.isFinite(loss));
-  const shared = trainerOf({ model: nn.sequential(layer, layer, nn.dense(classes)), gradient: backprop(), optimizer: sgd({ learningRate: 0.1 }) });
+  const shared = trainerOf({
+    model: nn.sequential(layer, layer, nn.dense(classes)),
+    gradient: backprop(),
+    optimizer: sgd({ learningRate: 0.1 }),
+  });
   const before = await shared.evaluate(set);
   await shared.fit(set, { epochs: 5, batchSize: 20 });
   assert.ok((await shared.evaluate(set)).loss < before.loss);
@@ -587,13 +647,20 @@ test('predict at any batch size, also one example, and from a typed array of a r
   for (const i of [0, 31]) {
     const one = await trainer.predict(tensor(points.slice(i * size, (i + 1) * size), [1, size]));
     assert.equal(one.shape, [1, classes]);
-    for (let j = 0; j < classes; j++) assert.ok(Math.abs((one.data[j] as number) - (whole.data[i * classes + j] as number)) < 1e-5);
+    for (let j = 0; j < classes; j++)
+      assert.ok(Math.abs((one.data[j] as number) - (whole.data[i * classes + j] as number)) < 1e-5);
   }
 });
 
 test('integer inputs', async () => {
   const table = (x: Value): Value => {
-    const rows = ops.equal(x.reshape([x.shape[0] ?? 1, 1]), tensor(Int32Array.from({ length: 5 }, (_, i) => i), [1, 5]));
+    const rows = ops.equal(
+      x.reshape([x.shape[0] ?? 1, 1]),
+      tensor(
+        Int32Array.from({ length: 5 }, (_, i) => i),
+        [1, 5],
+      ),
+    );
     return ops.where(rows, 1, 0).matmul(parameter('table', [5, classes]));
   };
   const trainer = trainerOf({ model: table, inputShape: [], inputType: 'int32', gradient: backprop() });
@@ -617,11 +684,19 @@ test('NaN in a training batch: NUMERIC with the step, parameters and state bit-e
       for (const bad of [Number.NaN, Number.POSITIVE_INFINITY]) {
         const poisoned = (two.inputs as Tensor).data.slice();
         poisoned[37] = bad;
-        await refuses([() => trainer.step({ inputs: tensor(poisoned, [32, size]), targets: two.targets }), 'NUMERIC', 'at step 1; that step changed nothing']);
+        await refuses([
+          () => trainer.step({ inputs: tensor(poisoned, [32, size]), targets: two.targets }),
+          'NUMERIC',
+          'at step 1; that step changed nothing',
+        ]);
         assert.is(await bitsOf(trainer), before, `${name}, ${rule}`);
         assert.is(trainer.steps, 1);
       }
-      assert.equal(await trainer.step(two), await twin.step(two), `${name}, ${rule}: momentum and moments are as before`);
+      assert.equal(
+        await trainer.step(two),
+        await twin.step(two),
+        `${name}, ${rule}: momentum and moments are as before`,
+      );
       assert.is(await bitsOf(trainer), await bitsOf(twin), `${name}, ${rule}`);
       trainer.dispose();
       twin.dispose();
@@ -636,7 +711,8 @@ test('NaN in a set, in the middle of fit: the steps before it are taken, the cou
   const trainer = trainerOf();
   await trainer.fit(set, { epochs: 2, batchSize: 20 }); // so that many steps go into one call
   const stepped = trainerOf();
-  for (let epoch = 0; epoch < 2; epoch++) for await (const found of batchesOf(set, 20, 6, epoch)) await stepped.step(found);
+  for (let epoch = 0; epoch < 2; epoch++)
+    for await (const found of batchesOf(set, 20, 6, epoch)) await stepped.step(found);
   let failed = -1;
   for await (const found of batchesOf(bad, 20, 6, 2)) {
     try {
@@ -684,7 +760,10 @@ test('float64 on reference: parameters, batches and results; cpu follows it to f
   const { inputs, targets } = await batch();
   const wide = tensor(Float64Array.from((inputs as Tensor).data), [32, size]);
   for (let i = 0; i < 5; i++) {
-    const [a, b] = [await reference.step({ inputs: i % 2 ? wide : inputs, targets }), await cpu.step({ inputs, targets })];
+    const [a, b] = [
+      await reference.step({ inputs: i % 2 ? wide : inputs, targets }),
+      await cpu.step({ inputs, targets }),
+    ];
     assert.ok(Math.abs(a.loss - b.loss) < 1e-5, `loss ${i}: ${a.loss} and ${b.loss}`);
     assert.ok(Math.abs(a.directionalDerivatives![0]! - b.directionalDerivatives![0]!) < 1e-4);
   }

@@ -3,8 +3,8 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import {
-  backprop,
   type Batch,
+  backprop,
   Dataset,
   devices,
   forwardGradient,
@@ -71,7 +71,11 @@ const constructor_: Misuse[] = [
   [make({ model: () => parameter('w', [-3]) }), INVALID, '-3'],
   [make({ model: () => parameter('w', [2 ** 16, 2 ** 16]) }), INVALID, 'fewer than 2^31 elements'],
   [make({ model: () => parameter('w', 3 as Any) }), INVALID, 'an array of integers'],
-  [make({ model: () => parameter('w', [3], 'uniform' as Any) }), INVALID, "'heNormal', 'glorotUniform', 'zeros' or 'ones'"],
+  [
+    make({ model: () => parameter('w', [3], 'uniform' as Any) }),
+    INVALID,
+    "'heNormal', 'glorotUniform', 'zeros' or 'ones'",
+  ],
   [make({ model: nn.dense(2 ** 31 - 1) }), INVALID, 'fewer than 2^31 elements'],
   [make({ inputShape: undefined }), INVALID, 'inputShape to be an array of integers'],
   [make({ inputShape: 4 }), INVALID, 'received 4'],
@@ -81,7 +85,11 @@ const constructor_: Misuse[] = [
   [make({ inputShape: ['4'] }), INVALID, '"4"'],
   [make({ inputShape: [2 ** 20, 2 ** 20] }), INVALID, 'fewer than 2^31 elements'],
   [make({ inputShape: [2 ** 31 - 1] }), INVALID, 'fewer than 2^31 elements'],
-  [make({ inputShape: [2, 2, 2, 2, 2, 2, 2, 2] }), INVALID, 'inputShape of at most 7 sizes (the batch is one more axis)'],
+  [
+    make({ inputShape: [2, 2, 2, 2, 2, 2, 2, 2] }),
+    INVALID,
+    'inputShape of at most 7 sizes (the batch is one more axis)',
+  ],
   [make({ inputType: 'float64' }), INVALID, "inputType to be 'float32' or 'int32'"],
   [make({ inputType: 'int32' }), DTYPE, ''],
   [make({ loss: undefined }), INVALID, 'loss to be a function'],
@@ -89,7 +97,11 @@ const constructor_: Misuse[] = [
   [make({ gradient: undefined }), INVALID, 'gradient to be made by backprop or forwardGradient but received undefined'],
   [make({ gradient: 'backprop' }), INVALID, '"backprop"'],
   [make({ gradient: backprop }), INVALID, 'the function backprop'],
-  [make({ gradient: { kind: 'forwardGradient', options: { directions: 0 } } }), INVALID, 'directions to be an integer from 1 to 1024'],
+  [
+    make({ gradient: { kind: 'forwardGradient', options: { directions: 0 } } }),
+    INVALID,
+    'directions to be an integer from 1 to 1024',
+  ],
   [make({ optimizer: undefined }), INVALID, 'optimizer to be made by'],
   [make({ optimizer: { kind: 'sgd', learningRate: -1 } }), INVALID, 'learningRate'],
   [make({ optimizer: { kind: 'lion' } }), INVALID, 'optimizer to be made by'],
@@ -120,7 +132,11 @@ const methods = (trainer: Trainer): Record<string, Misuse[]> => {
   const step = (inputs: unknown, targets: unknown) => () => trainer.step({ inputs, targets } as Batch);
   const groups: Record<string, Misuse[]> = {
     step: [
-      [() => trainer.step(undefined as Any), INVALID, 'batch to be an object with inputs and targets but received undefined'],
+      [
+        () => trainer.step(undefined as Any),
+        INVALID,
+        'batch to be an object with inputs and targets but received undefined',
+      ],
       [() => trainer.step(null as Any), INVALID, 'received null'],
       [() => trainer.step([x, t] as Any), INVALID, 'an array of length 2'],
       [() => trainer.step({ inputs: x } as Any), INVALID, 'the key inputs'],
@@ -130,7 +146,11 @@ const methods = (trainer: Trainer): Record<string, Misuse[]> => {
       [step(undefined, t), INVALID, 'undefined'],
       [step(Promise.resolve(x), t), INVALID, 'a promise'],
       [step(new Uint8Array(8), t), DTYPE, 'a Uint8Array of length 8'],
-      [step(tensor(new Float32Array(8), [4, 2]), t), SHAPE, 'batch.inputs of shape [B, 4] but received a float32 Tensor of shape [4, 2]'],
+      [
+        step(tensor(new Float32Array(8), [4, 2]), t),
+        SHAPE,
+        'batch.inputs of shape [B, 4] but received a float32 Tensor of shape [4, 2]',
+      ],
       [step(new Float32Array(8), t), SHAPE, '[8]'],
       [step(1, t), SHAPE, '[B, 4]'],
       [step(tensor(new Float32Array(0), [0, 4]), tensor(new Int32Array(0))), SHAPE, 'at least one example'],
@@ -143,10 +163,18 @@ const methods = (trainer: Trainer): Record<string, Misuse[]> => {
       [step(x, 1), SHAPE, 'batch.targets'],
       [step(gone(), t), INVALID, 'its buffer was transferred'],
       [step(x, transferred(tensor(Int32Array.of(1, 2)))), INVALID, 'its buffer was transferred'],
-      [() => trainer.step({ inputs: x, targets: t }, { signal: 'stop' as Any }), INVALID, 'signal to be an AbortSignal but received "stop"'],
+      [
+        () => trainer.step({ inputs: x, targets: t }, { signal: 'stop' as Any }),
+        INVALID,
+        'signal to be an AbortSignal but received "stop"',
+      ],
       [() => trainer.step({ inputs: x, targets: t }, { timeout: 3 } as Any), INVALID, 'but received "timeout"'],
       [() => trainer.step({ inputs: x, targets: t }, AbortSignal.abort() as Any), INVALID, 'a plain object of options'],
-      [() => trainer.step({ inputs: x, targets: t }, { signal: AbortSignal.abort() }), 'ABORTED', 'an abort by its signal'],
+      [
+        () => trainer.step({ inputs: x, targets: t }, { signal: AbortSignal.abort() }),
+        'ABORTED',
+        'an abort by its signal',
+      ],
       [step(x, tensor(Int32Array.of(0, 3))), 'NUMERIC', 'that step changed nothing'],
     ],
     predict: [
@@ -165,14 +193,22 @@ const methods = (trainer: Trainer): Record<string, Misuse[]> => {
       [() => trainer.predict(x, { batchSize: 5 } as Any), INVALID, 'but received "batchSize"'],
     ],
     setParameters: [
-      [() => trainer.setParameters(undefined as Any), INVALID, 'an object of parameters by name but received undefined'],
+      [
+        () => trainer.setParameters(undefined as Any),
+        INVALID,
+        'an object of parameters by name but received undefined',
+      ],
       [() => trainer.setParameters(null as Any), INVALID, 'null'],
       [() => trainer.setParameters([x] as Any), INVALID, 'an array'],
       [() => trainer.setParameters(new Map() as Any), INVALID, 'a Map'],
       [() => trainer.setParameters({ '2.w': x }), INVALID, '2.w'],
       [() => trainer.setParameters({ __proto__x: x }), INVALID, '__proto__x'],
       [() => trainer.setParameters({ 'state/momentum/0.w': x }), INVALID, 'state/momentum/0.w'],
-      [() => trainer.setParameters({ '0.w': x }), SHAPE, "'0.w' of shape [4, 5] but received a float32 Tensor of shape [2, 4]"],
+      [
+        () => trainer.setParameters({ '0.w': x }),
+        SHAPE,
+        "'0.w' of shape [4, 5] but received a float32 Tensor of shape [2, 4]",
+      ],
       [() => trainer.setParameters({ '0.w': new Float32Array(20) }), SHAPE, '[20]'],
       [() => trainer.setParameters({ '0.b': 1 }), SHAPE, '[5]'],
       [() => trainer.setParameters({ '0.b': tensor(new Int32Array(5)) }), DTYPE, "'0.b' of float32"],
@@ -182,11 +218,23 @@ const methods = (trainer: Trainer): Record<string, Misuse[]> => {
       [() => trainer.setParameters({ '0.b': transferred(tensor(new Float32Array(5))) }), INVALID, 'transferred'],
     ],
     events: [
-      [async () => trainer.events(undefined as Any, { epochs: 1, batchSize: 1 }).next(), INVALID, 'data to be a Dataset or a function'],
+      [
+        async () => trainer.events(undefined as Any, { epochs: 1, batchSize: 1 }).next(),
+        INVALID,
+        'data to be a Dataset or a function',
+      ],
       [async () => trainer.events(set, undefined as Any).next(), INVALID, 'epochs'],
       [async () => trainer.events(set, 3 as Any).next(), INVALID, 'a plain object of options but received 3'],
-      [async () => trainer.events(set, { epochs: 1, batchSize: 1, signal: {} as Any }).next(), INVALID, 'signal to be an AbortSignal'],
-      [async () => trainer.events(set, { epochs: 1, batchSize: 1, onProgress: 3 as Any }).next(), INVALID, 'onProgress to be a function'],
+      [
+        async () => trainer.events(set, { epochs: 1, batchSize: 1, signal: {} as Any }).next(),
+        INVALID,
+        'signal to be an AbortSignal',
+      ],
+      [
+        async () => trainer.events(set, { epochs: 1, batchSize: 1, onProgress: 3 as Any }).next(),
+        INVALID,
+        'onProgress to be a function',
+      ],
       [async () => trainer.events(set, { epochs: 0, batchSize: 1 }).next(), INVALID, 'epochs to be an integer from 1'],
     ],
   };
@@ -262,15 +310,43 @@ const methods = (trainer: Trainer): Record<string, Misuse[]> => {
 // ---- losses that do not fit: found by the first step ---------------------------------------------------------------------------------
 
 const losses: Misuse[] = [
-  [() => lossOf((y: Value, target: Value) => ops.softmaxCrossEntropy(y, target).mean()).step({ inputs: x, targets: t }), SHAPE, 'one loss per example, [2] but received []'],
-  [() => lossOf((y: Value) => y).step({ inputs: x, targets: t }), SHAPE, 'one loss per example, [2] but received [2, 3]'],
-  [() => lossOf(() => undefined).step({ inputs: x, targets: t }), INVALID, 'a Value to be returned but received undefined'],
+  [
+    () =>
+      lossOf((y: Value, target: Value) => ops.softmaxCrossEntropy(y, target).mean()).step({ inputs: x, targets: t }),
+    SHAPE,
+    'one loss per example, [2] but received []',
+  ],
+  [
+    () => lossOf((y: Value) => y).step({ inputs: x, targets: t }),
+    SHAPE,
+    'one loss per example, [2] but received [2, 3]',
+  ],
+  [
+    () => lossOf(() => undefined).step({ inputs: x, targets: t }),
+    INVALID,
+    'a Value to be returned but received undefined',
+  ],
   [() => lossOf(() => 3).step({ inputs: x, targets: t }), INVALID, 'a Value to be returned'],
   [() => lossOf(async (y: Value) => y).step({ inputs: x, targets: t }), INVALID, 'a Value to be returned'],
-  [() => lossOf((y: Value) => y.sum({ axis: 1 }).greater(0)).step({ inputs: x, targets: t }), DTYPE, '[mean] expected input 0 of dtype real'],
+  [
+    () => lossOf((y: Value) => y.sum({ axis: 1 }).greater(0)).step({ inputs: x, targets: t }),
+    DTYPE,
+    '[mean] expected input 0 of dtype real',
+  ],
   [() => lossOf((y: Any) => (y > 0 ? y : y)).step({ inputs: x, targets: t }), INVALID, 'ops.where'],
-  [() => lossOf((y: Value) => y.sum({ axis: 1 }).mul(parameter('scale', [1]))).step({ inputs: x, targets: t }), INVALID, "a function without parameters (the model declares them all) but received 'scale'"],
-  [() => lossOf((y: Value) => y.sum({ axis: 1 })).evaluate(set.slice(0, 1)).then(() => lossOf((y: Value) => y).evaluate(set)), SHAPE, 'one loss per example'],
+  [
+    () => lossOf((y: Value) => y.sum({ axis: 1 }).mul(parameter('scale', [1]))).step({ inputs: x, targets: t }),
+    INVALID,
+    "a function without parameters (the model declares them all) but received 'scale'",
+  ],
+  [
+    () =>
+      lossOf((y: Value) => y.sum({ axis: 1 }))
+        .evaluate(set.slice(0, 1))
+        .then(() => lossOf((y: Value) => y).evaluate(set)),
+    SHAPE,
+    'one loss per example',
+  ],
 ];
 
 async function refuseAll(items: readonly Misuse[]): Promise<void> {
@@ -280,7 +356,9 @@ async function refuseAll(items: readonly Misuse[]): Promise<void> {
       await refuses(misuse);
     } catch (error) {
       const cause = (error as Error).cause;
-      wrong.push(`${i} '${misuse[2]}' ${misuse[1]}: ${(error as Error).message}${cause ? ` / ${cause}` : ''}   ${misuse[0].toString().slice(0, 120)}`);
+      wrong.push(
+        `${i} '${misuse[2]}' ${misuse[1]}: ${(error as Error).message}${cause ? ` / ${cause}` : ''}   ${misuse[0].toString().slice(0, 120)}`,
+      );
     }
   }
   assert.is(wrong.length, 0, `\n${wrong.join('\n')}`);
@@ -325,7 +403,17 @@ test('a disposed trainer refuses everything, whatever the arguments', async () =
 });
 
 test('methods called on something else are refused, not followed', async () => {
-  for (const name of ['step', 'fit', 'evaluate', 'predict', 'parameters', 'setParameters', 'memory', 'describe', 'dispose'] as const) {
+  for (const name of [
+    'step',
+    'fit',
+    'evaluate',
+    'predict',
+    'parameters',
+    'setParameters',
+    'memory',
+    'describe',
+    'dispose',
+  ] as const) {
     let refused: unknown;
     try {
       await (Trainer.prototype[name] as Any).call({}, set, { epochs: 1, batchSize: 1 });
@@ -338,9 +426,20 @@ test('methods called on something else are refused, not followed', async () => {
 
 test('a model larger than the machine is OUT_OF_MEMORY at the first call; other trainers go on', async () => {
   // 3,000 parameters of 4 GB.
-  const layers = Array.from({ length: 3000 }, (_, i) => (v: Value) => ops.dense(v, parameter(`w${i}`, [2 ** 15, 2 ** 15], 'zeros')));
-  const trainer = new Trainer({ ...good, model: nn.sequential(...layers), inputShape: [2 ** 15], loss: ops.meanSquaredError });
-  const batch = { inputs: tensor(new Float32Array(2 ** 15), [1, 2 ** 15]), targets: tensor(new Float32Array(2 ** 15), [1, 2 ** 15]) };
+  const layers = Array.from(
+    { length: 3000 },
+    (_, i) => (v: Value) => ops.dense(v, parameter(`w${i}`, [2 ** 15, 2 ** 15], 'zeros')),
+  );
+  const trainer = new Trainer({
+    ...good,
+    model: nn.sequential(...layers),
+    inputShape: [2 ** 15],
+    loss: ops.meanSquaredError,
+  });
+  const batch = {
+    inputs: tensor(new Float32Array(2 ** 15), [1, 2 ** 15]),
+    targets: tensor(new Float32Array(2 ** 15), [1, 2 ** 15]),
+  };
   await refuses([() => trainer.step(batch), 'OUT_OF_MEMORY', 'bytes']);
   await refuses([() => trainer.parameters(), 'OUT_OF_MEMORY', 'bytes']);
   assert.ok(Number.isFinite((await live.step({ inputs: x, targets: t })).loss));

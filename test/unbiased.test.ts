@@ -170,6 +170,12 @@ test('reference', async () => {
   unbiased('reference', gaussian(), await meanOfSteps(gaussian(), 1, 1, { device: 'reference' }));
 });
 
+interface Estimate {
+  readonly gradient: readonly Tensor[];
+  readonly directionalDerivatives: readonly number[];
+  readonly step: number;
+}
+
 // The same by forwardGrad, 100 directions a call; and a mutant of it, c replaced by |c|, made from the c's and the tangents themselves.
 test('forwardGrad; and |c| in the place of c is found out', async () => {
   const K = 100;
@@ -180,9 +186,7 @@ test('forwardGrad; and |c| in the place of c is found out', async () => {
       const again = new Float64Array(n);
       const biased = new Float64Array(n);
       for (let call = 0; call < N / K; call++) {
-        const result = await (
-          estimate as (p: never) => Promise<{ gradient: Tensor[]; directionalDerivatives: number[]; step: number }>
-        )(theta as never);
+        const result = (await estimate(theta as never)) as unknown as Estimate;
         assert.is(result.step, call);
         let at = 0;
         for (const { data } of result.gradient) for (const value of data) mean[at++]! += value / (N / K);

@@ -1,4 +1,6 @@
 // worker_threads: the addon loads once per thread; workers train at the same time, end while a step is in flight, and disturb no one.
+import { spawnSync } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
 import { Worker } from 'node:worker_threads';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
@@ -59,11 +61,22 @@ for (const kind of ['endless fit', 'endless minimize', 'endless predict'] as con
   });
 }
 
-test('a worker that leaves by process.exit with a fit in flight', async () => {
+test('process.exit with calls in flight does not wait for them: a worker, and a process', async () => {
   const { said, ended } = start({ kind: 'leave', seed: 3 });
   await said;
+  const before = performance.now();
   assert.is(await ended, 0);
+  assert.ok(performance.now() - before < 1000);
   await stillComputes();
+  const child = spawnSync(
+    process.execPath,
+    ['--import', 'tsx', fileURLToPath(new URL('./support/worker.ts', import.meta.url)), 'leave'],
+    {
+      timeout: 15_000,
+      encoding: 'utf8',
+    },
+  );
+  assert.equal([child.status, child.signal, child.stderr], [0, null, '']);
 });
 
 test('again and again', async () => {

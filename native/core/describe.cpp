@@ -56,9 +56,10 @@ std::string Plan::describe(const Peaks& peaks) const {
     total.bytes += cost.bytes;
     total.words += cost.words;
     floors += floorOf(cost, peaks);
+    std::string loopName = step.loop ? "loop of " + std::to_string(step.loop->trips) : "";
     std::string operands;
     for (const Place& operand : step.operands) operands += (operands.empty() ? "" : " ") + placeText(operand);
-    std::snprintf(line, sizeof line, row, s, step.kernel->name, cost.operations, cost.bytes, cost.words,
+    std::snprintf(line, sizeof line, row, s, step.loop ? loopName.c_str() : step.kernel->name, cost.operations, cost.bytes, cost.words,
                   step.scratchBytes, floorOf(cost, peaks), operands.c_str());
     text += line;
   }

@@ -155,9 +155,10 @@ Program lowerForVjp(const Program& source, bool fuse) {
     Values inputs = gather(map, node.inputs);
     b.phase = node.phase;
     bool lower = node.op->lower && (!node.op->vjp || (node.op->lowerForVjp && node.op->lowerForVjp(node)));
-    if (lower) {
+    bool tape = node.op->tape && !node.op->taped(node);
+    if (lower || tape) {
       ExpandContext context{b, node, inputs, fuse};
-      scatter(map, node.firstOutput, node.op->lower(context));
+      scatter(map, node.firstOutput, tape ? node.op->tape(context) : node.op->lower(context));
       changed = true;
     } else {
       scatter(map, node.firstOutput, b.clone(node, inputs));

@@ -94,6 +94,9 @@ struct Op {
   ExpandRule expand;  // ops that hold programs: always applied before anything else
   std::function<std::vector<KernelPlan>(const PlanContext&)> kernels;
   std::function<Cost(const PlanContext&)> cost;
+  ExpandRule tape;    // the same node with what its vjp rule needs as further outputs; none when `taped` says it has them
+  std::function<bool(const Node&)> taped;
+  bool loop = false;  // a plan runs its body again and again (scan)
   /** vjp wants this node lowered first (its derivative needs a value that the fused form does not keep). */
   std::function<bool(const Node&)> lowerForVjp;
   int alias = -1;                   // output 0 is input `alias` under another shape

@@ -34,7 +34,7 @@ Plan::Plan(const Program& traced, Store& store, const Device& device, bool fuse)
   scheduleNodes();
   placeLeaves(store);
   placeAssigned();
-  makeSteps(device);
+  makeSteps(store, device, fuse);
   layOut(device);
 }
 
@@ -134,9 +134,34 @@ bool isLeaf(const Node& node) {
 
 }  // namespace
 
-void Plan::makeSteps(const Device& device) {
+Place Plan::unplaced(ValueId value) const {
+  if (value == none) return {};
+  return {Place::Kind::workspace, nullptr, rootOf(program_, value)};
+}
+
+Step Plan::makeLoop(size_t n, Store& store, const Device& device, bool fuse) {
+  const Node& node = program_.nodes[n];
+  const Attributes& a = node.attributes;
+  auto body = std::make_shared<Plan>(*node.bodies[0], store, device, fuse);
+  Loop loop{body, a.integer("length", 0), a.flag("reverse"), static_cast<int>(a.integer("carries", 0)),
+            static_cast<int>(a.integer("sequences", 0))};
+  Step step;
+  step.node = n;
+  for (ValueId input : node.inputs) step.operands.push_back(unplaced(input));
+  for (uint32_t i = 0; i < node.outputs; ++i) step.operands.push_back(unplaced(node.firstOutput + i));
+  step.scratchBytes = aligned(body->workspaceBytes()) + aligned(body->tapeBytes());
+  for (int c = 0; c < loop.carries; ++c) step.scratchBytes += 2 * aligned(store.bytesOf(body->inputs()[static_cast<size_t>(c)]));
+  step.loop = std::make_shared<Loop>(std::move(loop));
+  return step;
+}
+
+void Plan::makeSteps(Store& store, const Device& device, bool fuse) {
   for (size_t n : order_) {
     const Node& node = program_.nodes[n];
+    if (node.op->loop) {
+      steps_.push_back(makeLoop(n, store, device, fuse));
+      continue;
+    }
     if (isLeaf(node) || node.op->alias >= 0) continue;
     if (node.op->name == "assign" && places_[node.inputs[1]].pointer == places_[node.inputs[0]].pointer) continue;
     if (!node.op->kernels) fail(Code::NO_KERNEL, node.op->name, "a kernel or a lowering", "an op that has neither");
@@ -153,14 +178,9 @@ void Plan::makeSteps(const Device& device) {
       step.parameters = std::move(kernel.parameters);
       if (step.kernel->scratch) step.scratchBytes = step.kernel->scratch(step.parameters.data(), device.threads);
       for (int operand : kernel.operands) {
-        Place place;
-        if (operand >= 0) {
-          size_t inputs = node.inputs.size(), index = static_cast<size_t>(operand);
-          ValueId value = index < inputs ? node.inputs[index] : node.firstOutput + static_cast<ValueId>(index - inputs);
-          place.offset = rootOf(program_, value);  // resolved by layOut
-          place.kind = Place::Kind::workspace;
-        }
-        step.operands.push_back(place);
+        size_t inputs = node.inputs.size(), index = static_cast<size_t>(operand);
+        ValueId output = node.firstOutput + static_cast<ValueId>(index - inputs);
+        step.operands.push_back(unplaced(operand < 0 ? none : index < inputs ? node.inputs[index] : output));
       }
       steps_.push_back(std::move(step));
     }

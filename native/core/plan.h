@@ -1,6 +1,7 @@
 // A plan: one list of kernel calls over a store and a workspace, made once and run many times.
 #pragma once
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -19,8 +20,20 @@ struct Place {
   size_t offset = 0;  // of workspace or tape; index of input
 };
 
+class Plan;
+
+/** The body of a scan as a plan of its own: inputs carry, elements of the sequences, constants; outputs carry, elements. */
+struct Loop {
+  std::shared_ptr<const Plan> body;
+  int64_t trips;
+  bool reverse;
+  int carries, sequences;
+};
+
+/** A kernel call, or a loop. */
 struct Step {
-  const KernelEntry* kernel;
+  const KernelEntry* kernel = nullptr;
+  std::shared_ptr<const Loop> loop;
   size_t node;  // of the plan's program
   std::vector<std::byte> parameters;
   std::vector<Place> operands;
@@ -54,7 +67,10 @@ class Plan {
   void scheduleNodes();
   void placeLeaves(Store& store);
   void placeAssigned();
-  void makeSteps(const Device& device);
+  void makeSteps(Store& store, const Device& device, bool fuse);
+  Step makeLoop(size_t n, Store& store, const Device& device, bool fuse);
+  /** The operand that is a value, until layOut knows its place. */
+  Place unplaced(ValueId value) const;
   void layOut(const Device& device);
 
   Program program_;

@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include "core/error.h"
+#include "core/runner.h"
 
 namespace pushforward {
 
@@ -103,85 +104,23 @@ bool allFinite(const void* data, int64_t count, size_t realBytes) {
   return true;
 }
 
-/** One run: the places of the plan as pointers, then the list of kernel calls again and again. */
-class Runner {
- public:
-  Runner(const Plan& plan, RunRequest& request, const Device& device, const Parallel& parallel, void* workspace, void* tape)
-      : plan_(plan),
-        request_(request),
-        device_(device),
-        workspace_(workspace),
-        tape_(tape),
-        parallel_(parallel) {
-    for (const Step& step : plan.steps()) {
-      calls_.push_back({step.parameters.data(), nullptr, at(workspace_, step.scratch), &state_, &parallel_});
-      for (const Place& place : step.operands) operands_.push_back(resolve(place));
-    }
-    size_t first = 0;
-    for (size_t i = 0; i < calls_.size(); ++i) {
-      calls_[i].operands = operands_.data() + first;
-      first += plan.steps()[i].operands.size();
-    }
-    state_.key[0] = request.key[0];
-    state_.key[1] = request.key[1];
+/** Gathers the batch of a step into the plan's first inputs. */
+void gatherBatch(const RunRequest& request, int64_t step, size_t realBytes) {
+  if (!request.resident) return;
+  const Resident& resident = *request.resident;
+  int64_t batch = static_cast<int64_t>(request.indices.size()) / request.steps;
+  const int32_t* indices = request.indices.data() + step * batch;
+  for (size_t c = 0; c < resident.columns.size(); ++c) {
+    auto gatherAs = realBytes == 8 ? gatherColumn<double> : gatherColumn<float>;
+    gatherAs(resident.columns[c], indices, batch, request.inputs[c].data());
   }
+}
 
-  void gather(int64_t step) {
-    if (!request_.resident) return;
-    const Resident& resident = *request_.resident;
-    int64_t batch = static_cast<int64_t>(request_.indices.size()) / request_.steps;
-    const int32_t* indices = request_.indices.data() + step * batch;
-    for (size_t c = 0; c < resident.columns.size(); ++c) {
-      auto gatherAs = device_.realBytes == 8 ? gatherColumn<double> : gatherColumn<float>;
-      gatherAs(resident.columns[c], indices, batch, request_.inputs[c].data());
-    }
-  }
-
-  void take(int64_t step) {
-    state_.step = request_.firstStep + static_cast<uint32_t>(step);
-    state_.rate = request_.rates.empty() ? 0 : request_.rates[static_cast<size_t>(step)];
-    for (size_t i = 0; i < calls_.size(); ++i) plan_.steps()[i].kernel->function(calls_[i]);
-  }
-
-  bool finite() const {
-    for (const Output& guard : plan_.guards())
-      if (!allFinite(resolve(guard.place), guard.type.shape.count(), device_.realBytes)) return false;
-    return true;
-  }
-
-  void copyOut(const Output& output, size_t bytes, std::vector<std::byte>& to) const {
-    const std::byte* from = static_cast<const std::byte*>(resolve(output.place));
-    to.insert(to.end(), from, from + bytes);
-  }
-
- private:
-  static void* at(void* base, size_t offset) { return static_cast<std::byte*>(base) + offset; }
-  void* resolve(const Place& place) const {
-    switch (place.kind) {
-      case Place::Kind::absent:
-        return nullptr;
-      case Place::Kind::fixed:
-        return place.pointer;
-      case Place::Kind::workspace:
-        return at(workspace_, place.offset);
-      case Place::Kind::tape:
-        return at(tape_, place.offset);
-      case Place::Kind::input:
-        return request_.inputs[place.offset].data();
-    }
-    return nullptr;
-  }
-
-  const Plan& plan_;
-  RunRequest& request_;
-  const Device& device_;
-  void* workspace_;
-  void* tape_;
-  const Parallel& parallel_;
-  RunState state_{};
-  std::vector<void*> operands_;
-  std::vector<KernelCall> calls_;
-};
+bool guardsFinite(const Plan& plan, const Runner& runner, size_t realBytes) {
+  for (const Output& guard : plan.guards())
+    if (!allFinite(runner.pointer(guard.place), guard.type.shape.count(), realBytes)) return false;
+  return true;
+}
 
 }  // namespace
 
@@ -189,7 +128,10 @@ RunResult Session::run(const Plan& plan, RunRequest& request, const std::atomic<
   std::lock_guard<std::mutex> lock(mutex_);
   reserve(plan);
   DeviceScope scope(device_);
-  Runner runner(plan, request, device_, scope.parallel(), workspace_.data(), tape_.data());
+  RunState state{{request.key[0], request.key[1]}, request.firstStep, 0};
+  std::vector<void*> inputs;
+  for (const Memory& input : request.inputs) inputs.push_back(input.data());
+  Runner runner(plan, inputs, device_, scope.parallel(), state, workspace_.data(), tape_.data());
   const std::vector<const Slot*> slots = recorded(request);
   const auto records = static_cast<size_t>(request.recordEvery > 0 ? request.steps / request.recordEvery : 0);
   double bytes = 0;
@@ -205,14 +147,18 @@ RunResult Session::run(const Plan& plan, RunRequest& request, const std::atomic<
   for (size_t i = 0; i < slots.size(); ++i) result.recorded[i].reserve(records * store_.bytesOf(slots[i]->type));
   auto start = std::chrono::steady_clock::now();
   for (int64_t step = 0; step < request.steps && !cancelled.load(std::memory_order_relaxed); ++step) {
-    runner.gather(step);
-    runner.take(step);
-    if (plan.writesStore() && !runner.finite()) {
+    gatherBatch(request, step, device_.realBytes);
+    state.step = request.firstStep + static_cast<uint32_t>(step);
+    state.rate = request.rates.empty() ? 0 : request.rates[static_cast<size_t>(step)];
+    runner.take();
+    if (plan.writesStore() && !guardsFinite(plan, runner, device_.realBytes)) {
       result.numericStep = step;
       break;
     }
-    for (size_t i = 0; i < plan.outputs().size(); ++i)
-      runner.copyOut(plan.outputs()[i], store_.bytesOf(plan.outputs()[i].type), result.outputs[i]);
+    for (size_t i = 0; i < plan.outputs().size(); ++i) {
+      const std::byte* from = static_cast<const std::byte*>(runner.pointer(plan.outputs()[i].place));
+      result.outputs[i].insert(result.outputs[i].end(), from, from + store_.bytesOf(plan.outputs()[i].type));
+    }
     ++result.steps;
     if (request.recordEvery > 0 && result.steps % request.recordEvery == 0)
       for (size_t i = 0; i < slots.size(); ++i) {

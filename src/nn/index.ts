@@ -1,7 +1,13 @@
 // The namespace `nn`.
 import * as layers from './layers.ts';
 
-export type { BatchNormOptions, Conv2dLayerOptions, DenseLayerOptions, EmbeddingLayerOptions, Model } from './layers.ts';
+export type {
+  BatchNormOptions,
+  Conv2dLayerOptions,
+  DenseLayerOptions,
+  EmbeddingLayerOptions,
+  Model,
+} from './layers.ts';
 export { type Initializer, parameter } from './parameter.ts';
 
 /**

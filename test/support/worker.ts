@@ -1,6 +1,17 @@
 // What workers.test.ts runs in a worker: loads the package there, does one task, posts what came of it.
 import { parentPort, workerData } from 'node:worker_threads';
-import { Dataset, forwardGradient, gaussian, minimize, nn, ops, sgd, Trainer, tensor, type Value } from '../../src/index.ts';
+import {
+  Dataset,
+  forwardGradient,
+  gaussian,
+  minimize,
+  nn,
+  ops,
+  sgd,
+  Trainer,
+  tensor,
+  type Value,
+} from '../../src/index.ts';
 import { normals } from './draw.ts';
 
 /** The task of a worker. */
@@ -29,23 +40,31 @@ export async function trained(seed: number): Promise<string> {
   await trainer.fit(set, { epochs: 20, batchSize: 8 });
   const parameters = Object.values(await trainer.parameters());
   trainer.dispose();
-  return parameters.map(({ data }) => Buffer.from(data.buffer, data.byteOffset, data.byteLength).toString('base64')).join();
+  return parameters
+    .map(({ data }) => Buffer.from(data.buffer, data.byteOffset, data.byteLength).toString('base64'))
+    .join();
+}
+
+/** One native call of many seconds; it is on its way when this returns. */
+function longMinimize(): Promise<unknown> {
+  const f = ({ x }: { x: Value }): Value => x.square().sum();
+  const options = { steps: 2e7, gradient: forwardGradient(), optimizer: sgd({ learningRate: 1e-9 }) };
+  return minimize(f, { x: Float32Array.of(1, 2) }, options);
 }
 
 async function run({ kind, seed }: Task): Promise<void> {
   if (kind === 'fit') return parentPort?.postMessage(await trained(seed));
   const { trainer, set } = problem(seed);
   if (kind === 'leave') {
-    // Ends with a trainer, its plans and a call in flight.
+    // Ends with a trainer, its plans and two calls in flight.
     void trainer.fit(set, { epochs: 1000, batchSize: 8 });
+    void longMinimize();
+    await new Promise((resolve) => setTimeout(resolve, 50));
     parentPort?.postMessage('running');
     process.exit(0);
   }
   if (kind === 'endless minimize') {
-    // One native call of many seconds; it is on its way when minimize returns.
-    const f = ({ x }: { x: Value }): Value => x.square().sum();
-    const options = { steps: 2e7, gradient: forwardGradient(), optimizer: sgd({ learningRate: 1e-9 }) };
-    const running = minimize(f, { x: Float32Array.of(1, 2) }, options);
+    const running = longMinimize();
     parentPort?.postMessage('running');
     await running;
     return;
@@ -56,3 +75,4 @@ async function run({ kind, seed }: Task): Promise<void> {
 }
 
 if (workerData !== null && typeof workerData === 'object' && 'kind' in workerData) await run(workerData as Task);
+if (process.argv[2] === 'leave') await run({ kind: 'leave', seed: 1 }); // as a process of its own

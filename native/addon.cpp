@@ -185,8 +185,7 @@ class Job {
 /** The runs of one environment. When it ends they are cancelled, so that none outlives it by more than a step. */
 class Runs {
  public:
-  explicit Runs(Napi::Env env)
-      : lanes_(16), done_(Done::New(env, "pushforward:run", 0, 1, this)) {
+  explicit Runs(Napi::Env env) : lanes_(16), done_(Done::New(env, "pushforward:run", 0, 1, this)) {
     done_.Unref(env);
     env.AddCleanupHook([](Runs* runs) { runs->end(); }, this);  // before that of done_, which is older
   }
@@ -370,7 +369,23 @@ class NativeSession : public Napi::ObjectWrap<NativeSession> {
     });
   }
 
+  void Finalize(Napi::Env env) override {
+    session_.reset();
+    tellCollector(env);
+  }
+
  private:
+  /** Tells V8 what is held here, so that forgotten trainers are collected before the machine is full of them. */
+  void tellCollector(Napi::Env env) {
+    int64_t bytes = 0;
+    if (session_) {
+      MemoryReport report = session_->memory();
+      bytes = static_cast<int64_t>(report.data + report.parameters + report.state + report.tape + report.workspace);
+    }
+    Napi::MemoryManagement::AdjustExternalMemory(env, bytes - told_);
+    told_ = bytes;
+  }
+
   Session& checked() const {
     if (!session_) fail(Code::DISPOSED, "session", "a live session", "a disposed one");
     return *session_;
@@ -391,6 +406,7 @@ class NativeSession : public Napi::ObjectWrap<NativeSession> {
     auto compiled = std::make_shared<Compiled>();
     compiled->session = session_;
     compiled->plan = session_->compile(program, fuse);
+    tellCollector(env);
     Napi::Object object = env.GetInstanceData<Instance>()->plan.New({});
     NativePlan::Unwrap(object)->compiled = compiled;
     return object;
@@ -449,6 +465,7 @@ class NativeSession : public Napi::ObjectWrap<NativeSession> {
       for (uint32_t i = 0; i < list.Length(); ++i)
         set->columns.push_back(columnOf(list.Get(i).As<Napi::Object>(), set->count));
       session.addResident(set);
+      tellCollector(info.Env());
       Napi::Object object = info.Env().GetInstanceData<Instance>()->resident.New({});
       NativeResident::Unwrap(object)->resident = set;
       return object;
@@ -499,9 +516,13 @@ class NativeSession : public Napi::ObjectWrap<NativeSession> {
     });
   }
 
-  void dispose(const Napi::CallbackInfo&) { session_.reset(); }
+  void dispose(const Napi::CallbackInfo& info) {
+    session_.reset();
+    tellCollector(info.Env());
+  }
 
   std::shared_ptr<Session> session_;
+  int64_t told_ = 0;
 };
 
 Napi::Value devices(const Napi::CallbackInfo& info) {

@@ -33,6 +33,7 @@ export {
   type Model,
   nn,
   parameter,
+  type RecurrentOptions,
 } from './nn/index.ts';
 export {
   type Activation,
@@ -70,8 +71,8 @@ export type { FitEvent, FitOptions } from './trainer/fit.ts';
 export { Trainer, type TrainerOptions } from './trainer/trainer.ts';
 export { checkpoint } from './transforms/checkpoint.ts';
 export { type ForwardGradientResult, forwardGrad } from './transforms/forward_gradient.ts';
-export { type ScanOptions, scan } from './transforms/scan.ts';
 export { type MinimizeOptions, type Minimum, minimize } from './transforms/minimize.ts';
+export { type ScanOptions, scan } from './transforms/scan.ts';
 export {
   type Args,
   evaluate,

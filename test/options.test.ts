@@ -30,6 +30,7 @@ test('defaults', () => {
     weightDecay: 0.01,
   });
   assert.equal(json(backprop()), { kind: 'backprop', checkpoint: false });
+  assert.equal(json(backprop({ checkpoint: 4 })), { kind: 'backprop', checkpoint: 4 });
   assert.equal(json(forwardGradient()), {
     kind: 'forwardGradient',
     options: {
@@ -194,8 +195,8 @@ const misuses: Misuse[] = [
   [() => toOptimizer('Trainer', 'optimizer', { kind: 'lion' }), INVALID, 'optimizer to be made by'],
   [() => toOptimizer('Trainer', 'optimizer', { kind: 'sgd' }), INVALID, 'learningRate'],
   [() => toOptimizer('Trainer', 'optimizer', undefined), INVALID, 'undefined'],
-  [() => backprop({ checkpoint: true }), INVALID, 'checkpoint: false, all that this version has, but received true'],
-  [() => backprop({ checkpoint: 4 }), INVALID, 'received 4'],
+  [() => backprop({ checkpoint: 0 }), INVALID, 'checkpoint to be an integer from 1'],
+  [() => backprop({ checkpoint: any('all') }), INVALID, 'checkpoint to be true or false'],
   [() => backprop(any({ checkpoints: 1 })), INVALID, 'only the options checkpoint'],
   [() => forwardGradient(any('weights')), INVALID, 'a plain object of options'],
   [() => forwardGradient(any({ K: 1 })), INVALID, 'only the options perturb, sampler, directions'],
@@ -224,7 +225,7 @@ const misuses: Misuse[] = [
     'gradient to be made by backprop or forwardGradient',
   ],
   [() => toGradientEstimator('Trainer', 'gradient', backprop), INVALID, 'the function backprop'],
-  [() => toGradientEstimator('Trainer', 'gradient', { kind: 'backprop', checkpoint: 3 }), INVALID, 'checkpoint'],
+  [() => toGradientEstimator('Trainer', 'gradient', { kind: 'backprop', checkpoint: -3 }), INVALID, 'checkpoint'],
   [
     () => lowRank(any(undefined)),
     INVALID,

@@ -7,6 +7,7 @@ import {
   type Batch,
   backprop,
   Dataset,
+  exponentialDecay,
   type FitEvent,
   forwardGradient,
   type GradientEstimator,
@@ -26,6 +27,7 @@ import {
   type TrainerOptions,
   tensor,
   type Value,
+  warmup,
 } from '../src/index.ts';
 import { normals, uniforms } from './support/draw.ts';
 import { refuses } from './support/refusal.ts';
@@ -197,6 +199,32 @@ test('by forward gradients the loss falls, at a rate that their variance allows'
       trainer.dispose();
     }
   }
+});
+
+test('the schedule is followed step by step, over calls of one step and of many', async () => {
+  // The loss is w itself, so that each step takes its rate from w.
+  const schedule = warmup(5, exponentialDecay(0.5, 0.01));
+  const trainer = trainerOf({
+    model: (x) => ops.mul(x, parameter('w', [1], 'zeros')),
+    inputShape: [1],
+    loss: (y) => y.sum({ axis: 1 }),
+    gradient: backprop(),
+    optimizer: sgd({ learningRate: schedule }),
+    device: 'reference',
+  });
+  const ones = tensor(new Float32Array(60).fill(1), [60, 1]);
+  let w = 0;
+  const follow = async (steps: number): Promise<void> => {
+    for (let i = 0; i < steps; i++) w -= schedule.at(trainer.steps - steps + i);
+    const found = (await trainer.parameters()).w?.data[0] as number;
+    assert.ok(Math.abs(found - w) < 1e-12, `after step ${trainer.steps}: ${found} for ${w}`);
+  };
+  for (let i = 0; i < 7; i++) {
+    await trainer.step({ inputs: ones, targets: ones });
+    await follow(1);
+  }
+  await trainer.fit(Dataset.from(ones, ones), { epochs: 3, batchSize: 2 });
+  await follow(90);
 });
 
 test('what was given may change as soon as the call has returned', async () => {

@@ -1,7 +1,7 @@
 // w̄ = Pᵀ δ: P are the patches of x, [pixels, kernel·channels], δ is [pixels, filters]. Shapes stand in conv2d.h.
-// A task takes some elements of the patches and all filters: it gathers 256 pixels of them at a time, so each element of P is copied once for
-// all filters, and δ is read once per 112 rows of w̄. Where that would make few tasks, the pixels are split as well, into as many pieces as
-// the shape says, whose sums are then added in order: no number of threads changes a bit.
+// The pixels are cut into pieces, whose sums are added in order at the end, and the rows of w̄ into groups of blocks, so that there are some
+// 16 tasks whatever the shape: no number of threads changes a bit. A task takes 256 pixels at a time and, block after block, gathers up to
+// 224 elements of their patches and multiplies them by all filters; x and δ come from memory once per group.
 #include "cpu/parallel.h"
 #include "ops/conv2d_patches.h"
 
@@ -10,14 +10,17 @@ namespace pushforward::cpu::PUSHFORWARD_ISA {
 namespace {
 
 constexpr int64_t pixelsTogether = 256;
-constexpr int64_t rowsTogether = tileRows * (lanes == 16 ? 8 : 16);  // of w̄, in a task
+constexpr int64_t rowsTogether = tileRows * (lanes == 16 ? 16 : 32);  // of w̄, in a block
 constexpr int64_t partialFloats = 262144;                           // 1 MB for the sums of all pieces
 constexpr int64_t threadFloats = pixelsTogether * (rowsTogether + tileColumns);
 
+constexpr int64_t tasks = 16;
+
 struct Split {
   int64_t pixels, depth, filters;
-  int64_t blocks, rows;    // of w̄: blocks of `rows` rows
-  int64_t pieces, length;  // of the pixels
+  int64_t rows;             // of w̄, in a block
+  int64_t groups, tall;     // of w̄: groups of `tall` rows, whole blocks
+  int64_t pieces, length;   // of the pixels
 };
 
 int64_t limited(int64_t x, int64_t low, int64_t high) { return maximum(low, minimum(x, high)); }
@@ -27,13 +30,14 @@ Split splitOf(const Conv2dShape& c) {
   s.pixels = c.batch * c.outHeight * c.outWidth;
   s.depth = c.kernel[0] * c.kernel[1] * c.channels;
   s.filters = c.filters;
-  s.blocks = maximum(1, ceilDivide(s.depth, rowsTogether));
-  s.rows = roundUp(maximum(1, ceilDivide(s.depth, s.blocks)), tileRows);
-  s.blocks = ceilDivide(s.depth, s.rows);
+  const int64_t blocks = maximum(1, ceilDivide(s.depth, rowsTogether));
+  s.rows = roundUp(maximum(1, ceilDivide(s.depth, blocks)), tileRows);
   const int64_t room = partialFloats / maximum(1, s.depth * s.filters);
-  s.pieces = limited(minimum(ceilDivide(16, maximum(1, s.blocks)), s.pixels / 2048), 1, maximum(1, room));
-  s.length = roundUp(ceilDivide(s.pixels, s.pieces), pixelsTogether);
-  s.pieces = maximum(1, ceilDivide(s.pixels, maximum(1, s.length)));
+  s.pieces = limited(minimum(tasks, s.pixels / 2048), 1, maximum(1, room));
+  s.length = roundUp(maximum(1, ceilDivide(s.pixels, s.pieces)), pixelsTogether);
+  s.pieces = maximum(1, ceilDivide(s.pixels, s.length));
+  s.tall = s.rows * ceilDivide(blocks, ceilDivide(tasks, s.pieces));
+  s.groups = ceilDivide(s.depth, s.tall);
   return s;
 }
 
@@ -54,25 +58,26 @@ void filterPullback(const KernelCall& call) {
   const Patches patches = patchesOfInput(c);
   float* partials = static_cast<float*>(call.scratch);
   float* scratch = partials + partialsOf(s);
-  parallelFor(call, s.blocks * s.pieces, [&](int64_t index, int thread) {
+  parallelFor(call, s.groups * s.pieces, [&](int64_t index, int thread) {
     float *gathered = scratch + thread * threadFloats, *panel = gathered + pixelsTogether * rowsTogether;
-    const int64_t piece = index / s.blocks, begin = index % s.blocks * s.rows;
-    const int64_t rows = minimum(s.rows, s.depth - begin), end = minimum(s.pixels, (piece + 1) * s.length);
-    float* out = (s.pieces > 1 ? partials + piece * s.depth * s.filters : wBar) + begin * s.filters;
-    // The tile multiplies whole blocks of rows, and what it reads beyond the last must be numbers.
-    if (rows % tileRows != 0)
-      for (int64_t i = 0; i < pixelsTogether; ++i) zeroFloats(gathered + i * rowsTogether + rows, rowsTogether - rows);
-    for (int64_t pixel = piece * s.length; pixel < end; pixel += pixelsTogether) {
-      const int64_t count = minimum(pixelsTogether, end - pixel);
-      gatherPatches(patches, x, pixel, count, begin, rows, gathered, rowsTogether);
-      for (int64_t j = 0; j < s.filters; j += tileColumns) {
-        const int64_t width = minimum(tileColumns, s.filters - j);
-        packColumns({delta + pixel * s.filters + j, s.filters, 1}, width, count, panel);
-        for (int64_t i = 0; i < rows; i += tileRows)
-          multiplyTileOf<1, rowsTogether>(count, gathered + i, panel, out + i * s.filters + j, s.filters,
-                                          minimum(tileRows, rows - i), width, pixel > piece * s.length);
+    const int64_t piece = index / s.groups, top = index % s.groups * s.tall, bottom = minimum(s.depth, top + s.tall);
+    const int64_t start = piece * s.length, end = minimum(s.pixels, start + s.length);
+    float* out = s.pieces > 1 ? partials + piece * s.depth * s.filters : wBar;
+    for (int64_t pixel = start; pixel < end; pixel += pixelsTogether)
+      for (int64_t row = top; row < bottom; row += s.rows) {
+        const int64_t count = minimum(pixelsTogether, end - pixel), rows = minimum(s.rows, bottom - row);
+        gatherPatches(patches, x, pixel, count, row, rows, gathered, rowsTogether);
+        // The tile multiplies whole blocks of rows, and what it reads beyond the last must be numbers.
+        for (int64_t i = 0; rows % tileRows != 0 && i < count; ++i)
+          zeroFloats(gathered + i * rowsTogether + rows, tileRows - rows % tileRows);
+        for (int64_t j = 0; j < s.filters; j += tileColumns) {
+          const int64_t width = minimum(tileColumns, s.filters - j);
+          packColumns({delta + pixel * s.filters + j, s.filters, 1}, width, count, panel);
+          for (int64_t i = 0; i < rows; i += tileRows)
+            multiplyTileOf<1, rowsTogether>(count, gathered + i, panel, out + (row + i) * s.filters + j, s.filters,
+                                            minimum(tileRows, rows - i), width, pixel > start);
+        }
       }
-    }
   });
   if (s.pieces <= 1) return;
   const int64_t count = s.depth * s.filters;

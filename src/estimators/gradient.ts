@@ -130,7 +130,10 @@ export function toGradientEstimator(
   if (typeof value === 'object' && value !== null && Object.hasOwn(value, 'kind')) {
     const { kind, checkpoint, options } = value as { kind: unknown; checkpoint?: boolean; options?: unknown };
     if (kind === 'backprop') {
-      return backprop(checkpoint === undefined ? {} : { checkpoint }) as { kind: 'backprop'; checkpoint: boolean | number };
+      return backprop(checkpoint === undefined ? {} : { checkpoint }) as {
+        kind: 'backprop';
+        checkpoint: boolean | number;
+      };
     }
     if (kind === 'forwardGradient')
       return Object.freeze({ kind, options: readForwardGradient(`${where} ${name}`, options) });

@@ -1,5 +1,6 @@
 // The namespace `nn`.
 import * as layers from './layers.ts';
+import * as recurrent from './recurrent.ts';
 
 export type {
   BatchNormOptions,
@@ -9,9 +10,10 @@ export type {
   Model,
 } from './layers.ts';
 export { type Initializer, parameter } from './parameter.ts';
+export type { RecurrentOptions } from './recurrent.ts';
 
 /**
  * Layers and the ways to put them together.
  * @namespace
  */
-export const nn: typeof layers = Object.freeze({ ...layers });
+export const nn: typeof layers & typeof recurrent = Object.freeze({ ...layers, ...recurrent });

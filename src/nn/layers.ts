@@ -23,21 +23,10 @@ import { type Activation, dense as denseOp } from '../ops/product.ts';
 import { reshape } from '../ops/shape.ts';
 import { currentGraph, type ParameterTable } from '../trace/graph.ts';
 import type { Value } from '../trace/value.ts';
-import { type Initializer, parameter, scopePrefix, withScope } from './parameter.ts';
+import { type Initializer, parameter, scopePrefix, shared, withScope } from './parameter.ts';
 
 /** `nn.*`, or any function of one Value that calls {@link parameter}. The same layer object used twice shares its weights. */
 export type Model = (input: Value) => Value;
-
-/** Declares a layer's parameters at its first use in a trace; later uses of the same layer object get the same ones. */
-function shared<T>(declare: () => T, cache: WeakMap<ParameterTable, T>): T {
-  const table = currentGraph('layer').context.parameters;
-  if (table === undefined) return declare();
-  const known = cache.get(table);
-  if (known !== undefined) return known;
-  const declared = declare();
-  cache.set(table, declared);
-  return declared;
-}
 
 /** Options of {@link dense}. */
 export interface DenseLayerOptions {

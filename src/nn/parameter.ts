@@ -1,7 +1,7 @@
 // Parameters of a model: declared while it is traced, one slot of the trainer's store each.
 import { assertChoice, describe, describeShape, PushforwardError } from '../errors.ts';
 import { assertShape } from '../tensor.ts';
-import { currentGraph } from '../trace/graph.ts';
+import { currentGraph, type ParameterTable } from '../trace/graph.ts';
 import type { Value } from '../trace/value.ts';
 
 /** How a parameter begins: heNormal = gaussian · √(2 / fanIn), glorotUniform = uniform in ±√(6 / (fanIn + fanOut)). */
@@ -54,4 +54,18 @@ export function parameter(name: string, shape: readonly number[], initializer: I
     );
   }
   return graph.context.parameters.declare(scopePrefix() + name, sizes, initializer);
+}
+
+/**
+ * Declares a layer's parameters at its first use in a trace; later uses of the same layer object get the same ones.
+ * @internal
+ */
+export function shared<T>(declare: () => T, cache: WeakMap<ParameterTable, T>): T {
+  const table = currentGraph('layer').context.parameters;
+  if (table === undefined) return declare();
+  const known = cache.get(table);
+  if (known !== undefined) return known;
+  const declared = declare();
+  cache.set(table, declared);
+  return declared;
 }

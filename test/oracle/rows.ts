@@ -63,7 +63,7 @@ function positive(x: Approx, a: Approx, b: Approx): Approx {
 const minWithZero = (x: Approx): Approx => ({ v: Math.min(x.v, 0), e: x.e });
 const half = exact(0.5);
 const a1 = 1.5957691216057308;
-const b1 = 0.07135481627160025;
+const b1 = 0.07135481627160024;
 
 const comparison = (holds: (x: number, y: number) => boolean): Row => ({
   value: (x, y) => (holds(x as number, y as number) ? 1 : 0),

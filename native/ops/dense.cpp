@@ -76,6 +76,8 @@ void vjpDense(VjpContext& context) {
 }
 
 std::vector<Type> inferPushforward(const TypeContext& context) {
+  if (context.input.size() != 6)
+    fail(Code::INVALID_ARGUMENT, context.op.name, "six operands (none: absent)", std::to_string(context.input.size()));
   Shape y = checkDense(context);
   int64_t k = context.attributes.integer("directions", 1);
   if (k < 1 || k > 1024) fail(Code::INVALID_ARGUMENT, context.op.name, "1 to 1024 directions", std::to_string(k));

@@ -20,14 +20,18 @@ const estimators = {
   'forward gradient, gaussian': forwardGradient({ sampler: gaussian() }),
 };
 
-if (process.argv[1]?.endsWith("cnn.ts")) {
-const [batch = '64', threads = '1'] = process.argv.slice(2);
-const plans = await timedPlans(cnn(), [28, 28, 1], Number(batch), estimators, { device: 'cpu', threads: Number(threads) });
-const ratios = await measureRatios(plans, 7, 1);
-console.log(`${plans.session.isa}, batch ${batch}, ${threads} thread(s)`);
-console.log(`forward pass ${ratios[0]?.forwardMilliseconds.toFixed(2)} ms`);
-for (const { name, milliseconds, ratio } of ratios) console.log(`${name} ${milliseconds.toFixed(2)} ms, ${ratio.toFixed(2)}`);
-const memory = plans.session.memory();
-console.log(`workspace ${memory.workspace}, tape ${memory.tape} bytes`);
-plans.session.dispose();
+if (process.argv[1]?.endsWith('cnn.ts')) {
+  const [batch = '64', threads = '1'] = process.argv.slice(2);
+  const plans = await timedPlans(cnn(), [28, 28, 1], Number(batch), estimators, {
+    device: 'cpu',
+    threads: Number(threads),
+  });
+  const ratios = await measureRatios(plans, 7, 1);
+  console.log(`${plans.session.isa}, batch ${batch}, ${threads} thread(s)`);
+  console.log(`forward pass ${ratios[0]?.forwardMilliseconds.toFixed(2)} ms`);
+  for (const { name, milliseconds, ratio } of ratios)
+    console.log(`${name} ${milliseconds.toFixed(2)} ms, ${ratio.toFixed(2)}`);
+  const memory = plans.session.memory();
+  console.log(`workspace ${memory.workspace}, tape ${memory.tape} bytes`);
+  plans.session.dispose();
 }

@@ -99,9 +99,10 @@ async function judged(geometry: Geometry, seed: number): Promise<Judged> {
   const tangents = shapes.map((shape) => drawn(shape, random));
   const reference = { device: 'reference' } as const;
   const [first] = [
-    await evaluate((x: Value, w: Value) => ops.conv2d(x, w, geometry.options), reference)(
-      ...(on('reference', inputs.slice(0, 2)) as [Tensor, Tensor]),
-    ),
+    await evaluate(
+      (x: Value, w: Value) => ops.conv2d(x, w, geometry.options),
+      reference,
+    )(...(on('reference', inputs.slice(0, 2)) as [Tensor, Tensor])),
   ];
   const yBar = drawn(first.shape, random);
   const sample = { ...geometry, inputs, tangents, yBar };
@@ -174,11 +175,7 @@ everySet('tangents made in the kernel are those of reference, fused and unfused'
     const data = [xShape, wShape, [wShape[3]!]].map((shape) => drawn(shape, draws));
     const activation = i % 2 === 0 ? 'tanh' : 'relu';
     const results: { device: Device; c: number[]; value: number }[] = [];
-    for (const run of [
-      { device: 'reference' },
-      { device: 'cpu' },
-      { device: 'cpu', fuse: false },
-    ] as const) {
+    for (const run of [{ device: 'reference' }, { device: 'cpu' }, { device: 'cpu', fuse: false }] as const) {
       const [x, w, b] = on(run.device, data) as [Tensor, Tensor, Tensor];
       const f = (parameters: Value[], image: Value): Value => {
         const y = ops.conv2d(image, parameters[0]!, parameters[1]!, { padding: 1, activation });
@@ -245,8 +242,7 @@ for (const device of ['reference', 'cpu'] as const) {
 const given = (...shape: number[]): Tensor => tensor(new Float32Array(size(shape)), shape);
 const conv = (x: number[], w: number[], options?: object, b?: number[]) => (): unknown =>
   evaluate(
-    (...v: Value[]) =>
-      (ops.conv2d as (...all: unknown[]) => Value)(...v, ...(options === undefined ? [] : [options])),
+    (...v: Value[]) => (ops.conv2d as (...all: unknown[]) => Value)(...v, ...(options === undefined ? [] : [options])),
     { device: 'cpu' },
   )(...([given(...x), given(...w), ...(b === undefined ? [] : [given(...b)])] as never[]));
 const pooling =

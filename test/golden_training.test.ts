@@ -52,8 +52,7 @@ function optimizerOf({ optimizer, learningRate, decay }: TrainingRun): Optimizer
     : sgd({ learningRate: rate });
 }
 
-const isHere = (run: TrainingRun): boolean =>
-  run.perturb !== 'activities' && !run.perExample && run.combine === 'mean';
+const isHere = (run: TrainingRun): boolean => run.perturb !== 'activities' && !run.perExample && run.combine === 'mean';
 
 /** An MLP of the given widths, or one small convolution. */
 function networkOf({ network }: TrainingRun): { layers: Model[]; inputShape: number[] } {
@@ -159,9 +158,7 @@ async function checkAll(options: RunOptions, tolerance: Tolerance): Promise<void
 }
 
 const later = training.runs.filter((run) => !isHere(run)).length;
-console.log(
-  `SKIP ${later} golden training runs: activity, per-example and projection estimators of a later version`,
-);
+console.log(`SKIP ${later} golden training runs: activity, per-example and projection estimators of a later version`);
 
 test('the runs that are here', () => {
   assert.is(training.runs.length - later, 14);

@@ -101,7 +101,7 @@ PUSHFORWARD_INLINE Float sigmoid(Float x) {
   return select(x < 0.0f, e, broadcast(1.0f)) / (1.0f + e);
 }
 
-PUSHFORWARD_INLINE Float elu(Float x, Float alpha) { return select(x > 0.0f, x, alpha * expm1(min(Float{}, x))); }
+PUSHFORWARD_INLINE Float elu(Float x, Float alpha) { return select(x >= 0.0f, x, alpha * expm1(min(Float{}, x))); }
 
 PUSHFORWARD_INLINE Float erf(Float x) {
   const Float t = min(broadcast(4.0f), abs(x)), s = t * t;

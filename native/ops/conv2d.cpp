@@ -232,7 +232,8 @@ Cost costOf(const PlanContext& context) {
       cost.operations += k * product, cost.words += k * n / 32;
       break;
     case TangentKind::lowRank:
-      cost.operations += k * p.wDot.rank * 2 * pixels * (depth + out), cost.words += k * p.wDot.rank * (depth + out) / 32;
+      cost.operations += k * p.wDot.rank * 2 * pixels * (depth + out),
+          cost.words += k * p.wDot.rank * (depth + out) / 32;
   }
   return cost;
 }
@@ -243,8 +244,7 @@ Conv2dShape inputPullbackOf(const std::string& op, const Attributes& attributes,
   if (delta.shape.rank() != 4 || w.shape.rank() != 4)
     fail(Code::SHAPE_MISMATCH, op, "a cotangent [B, OH, OW, Cout] and w [kh, kw, Cin, Cout]",
          delta.shape.text() + " and " + w.shape.text());
-  const Conv2dShape c =
-      convolutionOf(op, attributes, Shape{delta.shape[0], size[0], size[1], w.shape[2]}, w.shape);
+  const Conv2dShape c = convolutionOf(op, attributes, Shape{delta.shape[0], size[0], size[1], w.shape[2]}, w.shape);
   expectShape(op, "a cotangent", &delta, outputShape(c));
   return c;
 }
@@ -254,8 +254,7 @@ Conv2dShape filterPullbackOf(const std::string& op, const Attributes& attributes
   if (x.shape.rank() != 4 || delta.shape.rank() != 4)
     fail(Code::SHAPE_MISMATCH, op, "x [B, H, W, Cin] and a cotangent [B, OH, OW, Cout]",
          x.shape.text() + " and " + delta.shape.text());
-  const Conv2dShape c =
-      convolutionOf(op, attributes, x.shape, Shape{kernel[0], kernel[1], x.shape[3], delta.shape[3]});
+  const Conv2dShape c = convolutionOf(op, attributes, x.shape, Shape{kernel[0], kernel[1], x.shape[3], delta.shape[3]});
   expectShape(op, "a cotangent", &delta, outputShape(c));
   return c;
 }
@@ -400,8 +399,7 @@ const OpRegistration inputPullback = [] {
   Op op = pullbackOp("conv2d_input_pullback", "size", inputPullbackOf);
   op.infer = [](const TypeContext& context) -> std::vector<Type> {
     expectReal(context);
-    const Conv2dShape c =
-        inputPullbackOf(context.op.name, context.attributes, *context.input[0], *context.input[1]);
+    const Conv2dShape c = inputPullbackOf(context.op.name, context.attributes, *context.input[0], *context.input[1]);
     return {{DType::real, Shape{c.batch, c.height, c.width, c.channels}}};
   };
   op.jvp = jvpInputPullback;
@@ -413,8 +411,7 @@ const OpRegistration filterPullback = [] {
   Op op = pullbackOp("conv2d_filter_pullback", "kernel", filterPullbackOf);
   op.infer = [](const TypeContext& context) -> std::vector<Type> {
     expectReal(context);
-    const Conv2dShape c =
-        filterPullbackOf(context.op.name, context.attributes, *context.input[0], *context.input[1]);
+    const Conv2dShape c = filterPullbackOf(context.op.name, context.attributes, *context.input[0], *context.input[1]);
     return {{DType::real, Shape{c.kernel[0], c.kernel[1], c.channels, c.filters}}};
   };
   op.jvp = jvpFilterPullback;

@@ -14,20 +14,20 @@ namespace pushforward::cpu::PUSHFORWARD_ISA {
 
 namespace {
 
-constexpr int64_t maxDepth = 1024;                // of a patch at once
-constexpr int64_t patchStride = maxDepth + 16;    // neighbours begin in different cache sets
-constexpr int64_t matrixRoom = 65536;             // floats of a block of w, 256 KB
-constexpr int64_t tangentRoom = 3 * matrixRoom;   // and of all tangents together
-constexpr int64_t maxColumns = microBlock;        // of a block
-constexpr int64_t maxGroup = 64;                  // directions or factors of a pass
-constexpr int64_t blocksTogether = 8;             // of tileRows pixels, in a task
+constexpr int64_t maxDepth = 1024;               // of a patch at once
+constexpr int64_t patchStride = maxDepth + 16;   // neighbours begin in different cache sets
+constexpr int64_t matrixRoom = 65536;            // floats of a block of w, 256 KB
+constexpr int64_t tangentRoom = 3 * matrixRoom;  // and of all tangents together
+constexpr int64_t maxColumns = microBlock;       // of a block
+constexpr int64_t maxGroup = 64;                 // directions or factors of a pass
+constexpr int64_t blocksTogether = 8;            // of tileRows pixels, in a task
 
 /** How the work is cut: by the shape alone. */
 struct Cut {
-  int64_t pixels, depth, columns;       // of the whole product
-  int64_t depthBlock, columnBlock;      // of a pass
-  int64_t group;                        // directions of a pass
-  int64_t matrix, tangents, factors;    // floats of w, of what is made of ẇ, factors of a pass
+  int64_t pixels, depth, columns;     // of the whole product
+  int64_t depthBlock, columnBlock;    // of a pass
+  int64_t group;                      // directions of a pass
+  int64_t matrix, tangents, factors;  // floats of w, of what is made of ẇ, factors of a pass
 };
 
 Cut cutOf(int64_t pixels, int64_t depth, int64_t columns, int64_t directions, const TangentOperand& wDot) {
@@ -79,7 +79,8 @@ int64_t threadFloats(const Cut& cut) {
 }
 
 size_t scratchOf(const Cut& cut, int threads) {
-  return static_cast<size_t>(4 * (cut.matrix + cut.tangents + cut.group * cut.columnBlock + threads * threadFloats(cut)));
+  return static_cast<size_t>(4 *
+                             (cut.matrix + cut.tangents + cut.group * cut.columnBlock + threads * threadFloats(cut)));
 }
 
 /** What a pass covers: columns, directions, depth. */
@@ -202,8 +203,8 @@ PUSHFORWARD_INLINE void storeFirst(float* to, Float x, int64_t count) {
 }
 
 /** slopes[row] = act'(z) if it is wanted; y = act(z) if `write`, z = y + b. Rows of slopes are the pass's columns, whole vectors, apart. */
-void finishPrimal(const Convolution& v, const Pass& pass, int64_t row, int64_t rows, bool write, float* slopes, float* z,
-                  float* scratch) {
+void finishPrimal(const Convolution& v, const Pass& pass, int64_t row, int64_t rows, bool write, float* slopes,
+                  float* z, float* scratch) {
   const bool slope = v.slope != nullptr && pass.directions > 0;
   if (!slope && !(write && (v.b != nullptr || v.activation != nullptr))) return;
   const int64_t stride = roundUp(pass.columns, lanes), together = maximum(1, microBlock / stride);
@@ -267,8 +268,7 @@ void multiplyBlock(const Convolution& v, const Pass& pass, int64_t row, int64_t 
   // The tile multiplies whole blocks, and what it reads beyond the last pixel must be numbers.
   for (int64_t i = rows; i < tileRows; ++i) zeroFloats(gathered + i * patchStride, pass.depth);
   if (primal || dense || v.lowRank()) gather(v, pass, v.x, row, rows, gathered);
-  if (primal)
-    multiplyRows(v, pass, gathered, v.wPacked, v.y + row * v.cut.columns + pass.column, rows, !pass.first);
+  if (primal) multiplyRows(v, pass, gathered, v.wPacked, v.y + row * v.cut.columns + pass.column, rows, !pass.first);
   for (int64_t k = 0; dense && k < pass.directions; ++k)
     multiplyRows(v, pass, gathered, v.tangents + k * v.cut.matrix, tangentAt(k), rows, !pass.first);
   if (v.lowRank()) project(v, pass, gathered, projection);
@@ -310,9 +310,9 @@ void run(Convolution& v) {
   for (int64_t column = 0; column < cut.columns; column += cut.columnBlock)
     for (int64_t k = 0; k == 0 || k < v.directions; k += maximum(1, cut.group))
       for (int64_t begin = 0; begin == 0 || begin < cut.depth; begin += cut.depthBlock)
-        runPass(v, {column, minimum(cut.columnBlock, cut.columns - column), k, minimum(cut.group, v.directions - k),
-                    begin, minimum(cut.depthBlock, cut.depth - begin), begin == 0,
-                    begin + cut.depthBlock >= cut.depth});
+        runPass(v,
+                {column, minimum(cut.columnBlock, cut.columns - column), k, minimum(cut.group, v.directions - k), begin,
+                 minimum(cut.depthBlock, cut.depth - begin), begin == 0, begin + cut.depthBlock >= cut.depth});
 }
 
 const MicroProgram* ifAny(const MicroProgram& program) {
@@ -339,8 +339,8 @@ size_t inputPullbackScratch(const void* parameters, int threads) {
 Convolution convolutionOf(const KernelCall& call) {
   const Conv2dParameters& p = *static_cast<const Conv2dParameters*>(call.parameters);
   const bool stacked = p.xDot.kind == TangentKind::given;
-  Convolution v{call,   patchesOfInput(p.shape), cutOf(p), p.wDot, p.bDot, p.directions, ifAny(p.activation), ifAny(p.slope),
-                false, stacked};
+  Convolution v{call,         patchesOfInput(p.shape), cutOf(p),       p.wDot, p.bDot,
+                p.directions, ifAny(p.activation),     ifAny(p.slope), false,  stacked};
   v.x = static_cast<const float*>(call.operands[0]);
   v.w = static_cast<const float*>(call.operands[1]);
   v.b = static_cast<const float*>(call.operands[2]);

@@ -70,8 +70,8 @@ PUSHFORWARD_INLINE int64_t meeting(const Patches& s, int axis, int64_t at, int64
 }
 
 /** Copies elements [begin, begin + count) of the patches of pixels [first, first + rows), counted over all images, `stride` floats apart. */
-static void gatherPatches(const Patches& s, const float* image, int64_t first, int64_t rows, int64_t begin, int64_t count,
-                          float* out, int64_t stride) {
+static void gatherPatches(const Patches& s, const float* image, int64_t first, int64_t rows, int64_t begin,
+                          int64_t count, float* out, int64_t stride) {
   const int64_t line = s.taps[1] * s.channels, firstTap = line == 0 ? 0 : begin / line,
                 within = line == 0 ? 0 : begin % line;
   const bool merged = s.dilation[1] == 1 && s.divide[1] == 1;  // a row of taps is one stretch of the image

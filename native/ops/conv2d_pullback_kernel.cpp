@@ -11,16 +11,16 @@ namespace {
 
 constexpr int64_t pixelsTogether = 256;
 constexpr int64_t rowsTogether = tileRows * (lanes == 16 ? 16 : 32);  // of w̄, in a block
-constexpr int64_t partialFloats = 262144;                           // 1 MB for the sums of all pieces
+constexpr int64_t partialFloats = 262144;                             // 1 MB for the sums of all pieces
 constexpr int64_t threadFloats = pixelsTogether * (rowsTogether + tileColumns);
 
 constexpr int64_t tasks = 16;
 
 struct Split {
   int64_t pixels, depth, filters;
-  int64_t rows;             // of w̄, in a block
-  int64_t groups, tall;     // of w̄: groups of `tall` rows, whole blocks
-  int64_t pieces, length;   // of the pixels
+  int64_t rows;            // of w̄, in a block
+  int64_t groups, tall;    // of w̄: groups of `tall` rows, whole blocks
+  int64_t pieces, length;  // of the pixels
 };
 
 int64_t limited(int64_t x, int64_t low, int64_t high) { return maximum(low, minimum(x, high)); }

@@ -98,8 +98,7 @@ static void conv2dPushforward(const KernelCall& call) {
 
 static void conv2dInputPullback(const KernelCall& call) {
   const Conv2dShape& c = *static_cast<const Conv2dShape*>(call.parameters);
-  const double *delta = static_cast<const double*>(call.operands[0]),
-               *w = static_cast<const double*>(call.operands[1]);
+  const double *delta = static_cast<const double*>(call.operands[0]), *w = static_cast<const double*>(call.operands[1]);
   double* xBar = static_cast<double*>(call.operands[2]);
   for (int64_t i = 0; i < c.batch * c.height * c.width * c.channels; ++i) xBar[i] = 0;
   forEachMeeting(c, [&](int64_t out, int64_t in, int64_t tap) {
@@ -111,8 +110,7 @@ static void conv2dInputPullback(const KernelCall& call) {
 
 static void conv2dFilterPullback(const KernelCall& call) {
   const Conv2dShape& c = *static_cast<const Conv2dShape*>(call.parameters);
-  const double *x = static_cast<const double*>(call.operands[0]),
-               *delta = static_cast<const double*>(call.operands[1]);
+  const double *x = static_cast<const double*>(call.operands[0]), *delta = static_cast<const double*>(call.operands[1]);
   double* wBar = static_cast<double*>(call.operands[2]);
   for (int64_t i = 0; i < c.kernel[0] * c.kernel[1] * c.channels * c.filters; ++i) wBar[i] = 0;
   forEachMeeting(c, [&](int64_t out, int64_t in, int64_t tap) {

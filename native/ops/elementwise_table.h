@@ -93,9 +93,10 @@ template <class E>
 E geluDerivative(const E& x) {
   return 0.5 * (1 + erf(x * 0.70710678118654752440)) + x * (0.39894228040143267794 * exp(-0.5 * square(x)));
 }
-// x s with s = σ(2u), 2u = x (a + b x²): s + x s (1 − s) (a + 3b x²)
+// x s with s = σ(2u), 2u = x (a + b x²): s + x s (1 − s) (a + 3b x²). Beyond ±64 s is 0 or 1, and x² could overflow.
 template <class E>
-E geluTanhDerivative(const E& x) {
+E geluTanhDerivative(const E& unbounded) {
+  const E x = clip(unbounded, -64, 64);
   const E x2 = square(x);
   const E s = sigmoid(x * (1.59576912160573071176 + 0.07135481627160024875 * x2));
   return s + x * (s * (1 - s)) * (1.59576912160573071176 + 0.21406444881480074625 * x2);

@@ -95,8 +95,7 @@ std::vector<Type> pooledType(const TypeContext& context, DType dtype) {
 void expectIndices(const TypeContext& context, const Shape& result) {
   expectDType(context, 1, DType::int32);
   const Shape expected = result.tail(result.rank() - 4), indices = context.input[1]->shape;
-  if (indices != expected)
-    fail(Code::SHAPE_MISMATCH, context.op.name, "indices " + expected.text(), indices.text());
+  if (indices != expected) fail(Code::SHAPE_MISMATCH, context.op.name, "indices " + expected.text(), indices.text());
 }
 
 /** The pool whose windows have results of this shape, over images of the attribute `size`. */
@@ -164,8 +163,8 @@ const OpRegistration maxPool2d{[] {
   op.vjp = [](VjpContext& context) {
     Builder& b = context.b;
     ValueId indices = indicesOf(b, context.node, context.x[0]);
-    context.xBar[0] = b.emit("pool_scatter", {context.yBar[0], indices},
-                             withSize(context.node.attributes, b.shape(context.x[0])));
+    context.xBar[0] =
+        b.emit("pool_scatter", {context.yBar[0], indices}, withSize(context.node.attributes, b.shape(context.x[0])));
   };
   return op;
 }()};
@@ -215,7 +214,8 @@ const OpRegistration poolScatter{[] {
   op.jvp = repeatedJvp;
   op.vjp = [](VjpContext& context) {
     if (context.wanted[0])
-      context.xBar[0] = context.b.emit("pool_gather", {context.yBar[0], context.x[1]}, windowOf(context.node.attributes));
+      context.xBar[0] =
+          context.b.emit("pool_gather", {context.yBar[0], context.x[1]}, windowOf(context.node.attributes));
   };
   return op;
 }()};

@@ -26,9 +26,7 @@ Box pixelsOf(const PoolParameters& p, int64_t oy, int64_t ox) {
 }
 
 /** First and last window along an axis that cover pixel i: begin ≤ i < begin + window, begin = o·stride − padding. */
-int64_t firstWindow(int64_t i, int64_t window, int64_t stride) {
-  return i < window ? 0 : (i - window) / stride + 1;
-}
+int64_t firstWindow(int64_t i, int64_t window, int64_t stride) { return i < window ? 0 : (i - window) / stride + 1; }
 
 /** Windows that cover pixel (iy, ix). */
 Box windowsOf(const PoolParameters& p, int64_t iy, int64_t ix) {
@@ -82,8 +80,7 @@ Best bestOf(const PoolParameters& p, const float* image, const Box& box, int64_t
       const Float value = at(y, x);
       const Int better = (value > best.value) | ((value != value) & (best.value == best.value));
       best.value = select(better, value, best.value);
-      if constexpr (indices)
-        best.pixel = select(better, broadcast(static_cast<int32_t>(y * p.width + x)), best.pixel);
+      if constexpr (indices) best.pixel = select(better, broadcast(static_cast<int32_t>(y * p.width + x)), best.pixel);
     }
   return best;
 }

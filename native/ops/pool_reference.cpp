@@ -94,8 +94,7 @@ void avgPool2d(const KernelCall& call) {
   const PoolParameters& p = parametersOf(call);
   const double* x = input(call, 0);
   double* y = output(call, 1);
-  forEachElement(
-      p, [&](int64_t out) { y[out] = 0; }, [&](int64_t out, int64_t in, int64_t) { y[out] += x[in]; });
+  forEachElement(p, [&](int64_t out) { y[out] = 0; }, [&](int64_t out, int64_t in, int64_t) { y[out] += x[in]; });
   const double size = static_cast<double>(p.window[0] * p.window[1]);
   for (int64_t i = 0; i < p.batch * p.outHeight * p.outWidth * p.channels; ++i) y[i] /= size;
 }
@@ -106,8 +105,7 @@ void avgPool2dPullback(const KernelCall& call) {
   double* x = output(call, 1);
   const double size = static_cast<double>(p.window[0] * p.window[1]);
   zero(x, imageCount(p));
-  forEachElement(
-      p, [](int64_t) {}, [&](int64_t out, int64_t in, int64_t) { x[in] += y[out] / size; });
+  forEachElement(p, [](int64_t) {}, [&](int64_t out, int64_t in, int64_t) { x[in] += y[out] / size; });
 }
 
 PUSHFORWARD_REFERENCE_KERNEL(max_pool2d, maxPool2d)

@@ -10,7 +10,12 @@ type Image = readonly [batch: number, height: number, width: number, channels: n
 type Filter = readonly [height: number, width: number, filters: number];
 
 /** conv2d of an image, with a bias unless it is left out. */
-export function convolutionCase(x: Image, [kh, kw, filters]: Filter, attributes: OpCase['attributes'], bias = true): OpCase {
+export function convolutionCase(
+  x: Image,
+  [kh, kw, filters]: Filter,
+  attributes: OpCase['attributes'],
+  bias = true,
+): OpCase {
   const inputs = [normal(...x), normal(kh, kw, x[3], filters), ...(bias ? [normal(filters)] : [])];
   return { ...plain, op: 'conv2d', attributes, inputs, kind: 'products' };
 }

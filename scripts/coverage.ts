@@ -18,8 +18,12 @@ function programOf({ op, attributes, inputs, integers }: OpCase, mode: Mode, rea
     ...inputs.map(({ shape }) => ({ shape, dtype: real })),
     ...integers.map(({ shape }) => ({ shape, dtype: 'int32' as const })),
   ];
-  const f = (...args: Value[]): Value => callOp(op, attributes, args.slice(0, inputs.length), args.slice(inputs.length));
-  const scalar = (...args: Value[]): Value => f(...args).sin().sum();
+  const f = (...args: Value[]): Value =>
+    callOp(op, attributes, args.slice(0, inputs.length), args.slice(inputs.length));
+  const scalar = (...args: Value[]): Value =>
+    f(...args)
+      .sin()
+      .sum();
   const dots = (args: readonly Value[]): (Value | null)[] => args.map((x) => (x.dtype === 'int32' ? null : x));
   const byMode: Record<Mode, (...args: Value[]) => unknown> = {
     primal: f,
@@ -38,7 +42,10 @@ function kernelsOf(opCase: OpCase, mode: Mode, device: 'cpu' | 'reference'): str
   try {
     const body = programOf(opCase, mode, device === 'cpu' ? 'float32' : 'float64');
     const plan = session.compile(encodeProgram(body.graph), true);
-    const rows = plan.describe().split('\n').filter((line) => /^\d/.test(line));
+    const rows = plan
+      .describe()
+      .split('\n')
+      .filter((line) => /^\d/.test(line));
     return [...new Set(rows.map((line) => line.split(/\s+/)[1] as string))];
   } finally {
     session.dispose();

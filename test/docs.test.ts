@@ -51,7 +51,9 @@ test('the example of README.md is examples/quickstart.ts', () => {
 for (const page of pages) {
   test(`${page} runs and prints what it says`, async () => {
     const { stdout } = await run(process.execPath, ['--import', 'tsx', fileOf(page)], { cwd: root }).catch(
-      (error: Failure) => assert.unreachable(`${page}\n${error.stdout}${error.stderr}`),
+      (error: Failure): never => {
+        throw new Error(`${page}\n${error.stdout}${error.stderr}`);
+      },
     );
     const printed = stdout.split('\n').map((line) => line.trim());
     let at = 0;

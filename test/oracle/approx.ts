@@ -2,7 +2,7 @@
 // somebody chose. `v` is the float64 truth, `e` bounds how far a float32 computation by the documented formulas may be from it.
 
 /** ε of float32: the distance from 1 to the next number. A correctly rounded result is within ε/2 of |v|. */
-export const epsilon = 2 ** -23;
+export const epsilon: number = 2 ** -23;
 
 /** A truth and its bound. */
 export interface Approx {
@@ -11,7 +11,7 @@ export interface Approx {
 }
 
 /** Results smaller than this may be flushed to zero. */
-export const smallest = 2 ** -126;
+export const smallest: number = 2 ** -126;
 
 /** The distance between neighbouring float32 numbers at v. */
 export function ulp(v: number): number {

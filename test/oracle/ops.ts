@@ -183,6 +183,33 @@ function norm(tape: Tape, [x, scale, shift]: readonly Grid[], attributes: Attrib
   return shift === undefined ? y : elementwise(tape, 'add', [y, shift]);
 }
 
+/** Row i of softmax(q kᵀ / √d) v, over the keys j ≤ i + m − n alone when causal. */
+function attention(tape: Tape, [q, k, v]: readonly Grid[], { causal }: Attributes): Grid {
+  const [n, d] = q!.shape.slice(-2) as [number, number];
+  const [m, e] = v!.shape.slice(-2) as [number, number];
+  const scale = tape.constant(rounded(1 / Math.sqrt(d)));
+  const outer = q!.shape.slice(0, -2);
+  const features = Array.from({ length: d }, (_, f) => f);
+  const data: Scalar[] = [];
+  for (const head of indices(outer)) {
+    for (let i = 0; i < n; i++) {
+      const keys = Array.from({ length: causal ? i + m - n + 1 : m }, (_, j) => j);
+      const scores = keys.map((j) => {
+        const left = features.map((f) => at(q!, [...head, i, f]));
+        const right = features.map((f) => at(k!, [...head, j, f]));
+        return tape.row('mul', [tape.sum(left, right), scale]);
+      });
+      const { exponentials, sum } = shifted(tape, scores);
+      const weights = exponentials.map((each) => tape.row('div', [each, sum]));
+      for (let c = 0; c < e; c++) {
+        const values = keys.map((j) => at(v!, [...head, j, c]));
+        data.push(tape.sum(weights, values));
+      }
+    }
+  }
+  return { shape: [...outer, n, e], data };
+}
+
 type OracleOp = (tape: Tape, inputs: readonly Grid[], attributes: Attributes) => Grid;
 
 const special: Readonly<Record<string, OracleOp>> = {
@@ -292,6 +319,7 @@ const special: Readonly<Record<string, OracleOp>> = {
       const values = group.map(({ v }) => v);
       return tape.constant(exact(values.indexOf(Math.max(...values))));
     }),
+  attention,
   dropout: (_, [x]) => x!, // outside of training
   stopGradient: (tape, [x]) => ({ shape: x!.shape, data: x!.data.map((each) => tape.constant(each as Approx)) }),
 };

@@ -59,8 +59,8 @@ std::string Plan::describe(const Peaks& peaks) const {
     std::string loopName = step.loop ? "loop of " + std::to_string(step.loop->trips) : "";
     std::string operands;
     for (const Place& operand : step.operands) operands += (operands.empty() ? "" : " ") + placeText(operand);
-    std::snprintf(line, sizeof line, row, s, step.loop ? loopName.c_str() : step.kernel->name, cost.operations, cost.bytes, cost.words,
-                  step.scratchBytes, floorOf(cost, peaks), operands.c_str());
+    std::snprintf(line, sizeof line, row, s, step.loop ? loopName.c_str() : step.kernel->name, cost.operations,
+                  cost.bytes, cost.words, step.scratchBytes, floorOf(cost, peaks), operands.c_str());
     text += line;
   }
   std::snprintf(line, sizeof line, "%-4s %-24s %11.4g %11.4g %11.4g %11s %9.4g\n", "", "total", total.operations,

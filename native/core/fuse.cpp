@@ -137,7 +137,8 @@ Program simplify(const Program& program) {
       const Node& candidate = result.nodes[entry->second];
       // A mask drawn again in the backward phase of a checkpoint is not to be kept from the forward one.
       bool drawnAgain = node.op->name == "random" && candidate.phase != node.phase;
-      if (candidate.op == node.op && candidate.inputs == inputs && candidate.attributes == node.attributes && !drawnAgain)
+      if (candidate.op == node.op && candidate.inputs == inputs && candidate.attributes == node.attributes &&
+          !drawnAgain)
         twin = &candidate;
     }
     if (twin) {

@@ -94,7 +94,7 @@ struct Op {
   ExpandRule expand;  // ops that hold programs: always applied before anything else
   std::function<std::vector<KernelPlan>(const PlanContext&)> kernels;
   std::function<Cost(const PlanContext&)> cost;
-  ExpandRule tape;    // the same node with what its vjp rule needs as further outputs; none when `taped` says it has them
+  ExpandRule tape;  // the same node with what its vjp rule needs as further outputs; none when `taped` says it has them
   std::function<bool(const Node&)> taped;
   bool loop = false;  // a plan runs its body again and again (scan)
   /** vjp wants this node lowered first (its derivative needs a value that the fused form does not keep). */

@@ -150,7 +150,8 @@ Step Plan::makeLoop(size_t n, Store& store, const Device& device, bool fuse) {
   for (ValueId input : node.inputs) step.operands.push_back(unplaced(input));
   for (uint32_t i = 0; i < node.outputs; ++i) step.operands.push_back(unplaced(node.firstOutput + i));
   step.scratchBytes = aligned(body->workspaceBytes()) + aligned(body->tapeBytes());
-  for (int c = 0; c < loop.carries; ++c) step.scratchBytes += 2 * aligned(store.bytesOf(body->inputs()[static_cast<size_t>(c)]));
+  for (int c = 0; c < loop.carries; ++c)
+    step.scratchBytes += 2 * aligned(store.bytesOf(body->inputs()[static_cast<size_t>(c)]));
   step.loop = std::make_shared<Loop>(std::move(loop));
   return step;
 }

@@ -14,13 +14,14 @@ void* at(void* base, size_t offset) { return static_cast<std::byte*>(base) + off
 struct Runner::LoopRun {
   const Loop& loop;
   void* const* operands;  // of the step: the node's inputs, then its outputs
-  std::vector<size_t> bytes;  // of each carry, each element of a sequence, each constant; then of each output of the body
+  std::vector<size_t>
+      bytes;  // of each carry, each element of a sequence, each constant; then of each output of the body
   std::vector<void*> carry[2];
   std::unique_ptr<Runner> body;
 };
 
-Runner::Runner(const Plan& plan, std::vector<void*> inputs, const Device& device, const Parallel& parallel, const RunState& state,
-               void* workspace, void* tape)
+Runner::Runner(const Plan& plan, std::vector<void*> inputs, const Device& device, const Parallel& parallel,
+               const RunState& state, void* workspace, void* tape)
     : plan_(plan),
       inputs_(std::move(inputs)),
       device_(device),
@@ -45,7 +46,8 @@ Runner::Runner(const Plan& plan, std::vector<void*> inputs, const Device& device
     auto run = std::make_unique<LoopRun>(LoopRun{*step.loop, operands_.data() + first[s], {}, {}, nullptr});
     const Plan& body = *step.loop->body;
     auto bytesOf = [&](const Type& type) {
-      return static_cast<size_t>(type.shape.count()) * (type.dtype == DType::int32 ? sizeof(int32_t) : device.realBytes);
+      return static_cast<size_t>(type.shape.count()) *
+             (type.dtype == DType::int32 ? sizeof(int32_t) : device.realBytes);
     };
     for (const Type& type : body.inputs()) run->bytes.push_back(bytesOf(type));
     for (const Output& output : body.outputs()) run->bytes.push_back(bytesOf(output.type));
@@ -55,8 +57,8 @@ Runner::Runner(const Plan& plan, std::vector<void*> inputs, const Device& device
         set.push_back(at(scratch, offset));
         offset += aligned(run->bytes[static_cast<size_t>(c)]);
       }
-    run->body = std::make_unique<Runner>(body, std::vector<void*>(body.inputs().size(), nullptr), device, parallel, state, scratch,
-                                         at(scratch, aligned(body.workspaceBytes())));
+    run->body = std::make_unique<Runner>(body, std::vector<void*>(body.inputs().size(), nullptr), device, parallel,
+                                         state, scratch, at(scratch, aligned(body.workspaceBytes())));
     loops_.back() = std::move(run);
   }
 }

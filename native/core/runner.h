@@ -10,8 +10,8 @@ namespace pushforward {
 class Runner {
  public:
   /** `inputs` are the plan's, in order; workspace and tape hold as many bytes as the plan says. `state` and `parallel` outlive it. */
-  Runner(const Plan& plan, std::vector<void*> inputs, const Device& device, const Parallel& parallel, const RunState& state,
-         void* workspace, void* tape);
+  Runner(const Plan& plan, std::vector<void*> inputs, const Device& device, const Parallel& parallel,
+         const RunState& state, void* workspace, void* tape);
   ~Runner();
 
   /** Every step once. */
@@ -32,8 +32,8 @@ class Runner {
   void *workspace_, *tape_;
   std::vector<void*> operands_;
   std::vector<KernelCall> calls_;
-  std::vector<std::unique_ptr<LoopRun>> loops_;                // one a step; nullptr for kernels
-  std::vector<std::vector<size_t>> operandsOfInput_;           // which operands show an input
+  std::vector<std::unique_ptr<LoopRun>> loops_;       // one a step; nullptr for kernels
+  std::vector<std::vector<size_t>> operandsOfInput_;  // which operands show an input
 };
 
 }  // namespace pushforward

@@ -32,7 +32,8 @@ Segment makeSegment(const Program& program, const std::vector<size_t>& nodes, co
   for (size_t n : nodes) inside[n] = true;
   for (size_t n : nodes)
     for (ValueId input : program.nodes[n].inputs) {
-      if (input == none || map.count(input) || inside[program.producer[input]] || isConstant(program.producerOf(input))) continue;
+      if (input == none || map.count(input) || inside[program.producer[input]] || isConstant(program.producerOf(input)))
+        continue;
       const Type& type = program.types[input];
       map[input] = b.emit("input", {}, {{"shape", type.shape.dims()}, {"dtype", std::string(dtypeName(type.dtype))}});
       segment.inputs.push_back(input);
@@ -62,7 +63,8 @@ Program segmentProgram(const Program& program, int64_t segments) {
   std::vector<size_t> work;
   for (size_t n = 0; n < program.nodes.size(); ++n)
     if (!isLeaf(program.nodes[n])) work.push_back(n);
-  size_t count = segments > 0 ? static_cast<size_t>(segments) : static_cast<size_t>(std::lround(std::sqrt(double(work.size()))));
+  size_t count =
+      segments > 0 ? static_cast<size_t>(segments) : static_cast<size_t>(std::lround(std::sqrt(double(work.size()))));
   count = std::max<size_t>(1, std::min(count, work.size()));
   std::vector<size_t> lastReader(program.types.size(), 0);
   for (size_t n = 0; n < program.nodes.size(); ++n)

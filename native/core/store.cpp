@@ -3,9 +3,9 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <cstdint>
 #include <cstdio>
 #include <cstdlib>
-#include <cstdint>
 
 #include "core/error.h"
 
@@ -28,7 +28,8 @@ void expectMemory(double bytes) {
   if (bytes + static_cast<double>(allocated) <= static_cast<double>(machineBytes())) return;
   char more[32];
   std::snprintf(more, sizeof more, "%.0f more", bytes);
-  fail(Code::OUT_OF_MEMORY, "memory", "at most " + std::to_string(machineBytes()) + " bytes in all on this machine", more);
+  fail(Code::OUT_OF_MEMORY, "memory", "at most " + std::to_string(machineBytes()) + " bytes in all on this machine",
+       more);
 }
 
 Memory::Memory(size_t bytes, bool zero) {

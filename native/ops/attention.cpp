@@ -52,7 +52,8 @@ Shape checkAttention(const TypeContext& context, size_t mask) {
     if (type && type->dtype != DType::real) fail(Code::DTYPE_MISMATCH, name, "real tensors", type->text());
   const Shape &q = context.input[0]->shape, &k = context.input[1]->shape, &v = context.input[2]->shape;
   int rank = q.rank();
-  bool fits = rank >= 2 && k.rank() == rank && v.rank() == rank && k[rank - 1] == q[rank - 1] && v[rank - 2] == k[rank - 2];
+  bool fits =
+      rank >= 2 && k.rank() == rank && v.rank() == rank && k[rank - 1] == q[rank - 1] && v[rank - 2] == k[rank - 2];
   for (int axis = 0; fits && axis < rank - 2; ++axis) fits = k[axis] == q[axis] && v[axis] == q[axis];
   if (!fits)
     fail(Code::SHAPE_MISMATCH, name, "q [..., n, d], k [..., m, d] and v [..., m, e] with the same leading axes",
@@ -88,8 +89,7 @@ class Lowered {
     ValueId scores = scaled(product(b, x[0], x[1], false, true));
     if (mask != none) scores = b.emit("add", {scores, mask});
     if (s_.causal)
-      seen_ = b.emit("lessEqual",
-                     {countedFrom(b, 0, Shape{1, s_.m}), countedFrom(b, s_.m - s_.n, Shape{s_.n, 1})});
+      seen_ = b.emit("lessEqual", {countedFrom(b, 0, Shape{1, s_.m}), countedFrom(b, s_.m - s_.n, Shape{s_.n, 1})});
     p_ = b.emit("softmax", {masked(scores, -std::numeric_limits<double>::infinity())});
   }
 

@@ -79,10 +79,10 @@ void zero(float* y, int64_t count) {
 template <class F>
 PUSHFORWARD_INLINE void replaceRun(float* x, int64_t count, const F& f) {
   int64_t i = 0;
-  for (; i + lanes <= count; i += lanes)
-    store(x + i, f(load(x + i), i, [](const float* p) { return load(p); }));
+  for (; i + lanes <= count; i += lanes) store(x + i, f(load(x + i), i, [](const float* p) { return load(p); }));
   const int rest = static_cast<int>(count - i);
-  if (rest) storePartial(x + i, f(loadPartial(x + i, rest), i, [rest](const float* p) { return loadPartial(p, rest); }), rest);
+  if (rest)
+    storePartial(x + i, f(loadPartial(x + i, rest), i, [rest](const float* p) { return loadPartial(p, rest); }), rest);
 }
 
 struct ProductTerms {
@@ -120,7 +120,8 @@ struct Tile {
   /** to [rows, size] (+)= weights values. */
   void mix(const Space& space, const float* weights, const float* values, int64_t size, float* to,
            bool accumulate) const {
-    if (size > 0) product(space, {weights, space.stride, 1}, {values, size, 1}, rows, size, width, to, size, accumulate);
+    if (size > 0)
+      product(space, {weights, space.stride, 1}, {values, size, 1}, rows, size, width, to, size, accumulate);
   }
   /** to [width, size] += weightsᵀ x. */
   void share(const Space& space, const float* weights, const float* x, int64_t size, float* to) const {
@@ -155,8 +156,7 @@ struct Tile {
       float* row = space.change + r * space.stride;
       const int64_t count = seen(r);
       const float along = sumOfRun(weights, count, ProductTerms{weights, row});
-      replaceRun(row, count,
-                 [&](Float z, int64_t i, auto get) { return (z - along) * get(weights + i) * scale; });
+      replaceRun(row, count, [&](Float z, int64_t i, auto get) { return (z - along) * get(weights + i) * scale; });
       zero(row + count, width - count);
     }
   }

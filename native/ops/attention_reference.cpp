@@ -77,7 +77,8 @@ void attention(const KernelCall& call) {
 
 void attentionPushforward(const KernelCall& call) {
   const AttentionParameters& p = parametersOf(call);
-  const double *qDot = static_cast<const double*>(call.operands[4]), *kDot = static_cast<const double*>(call.operands[5]),
+  const double *qDot = static_cast<const double*>(call.operands[4]),
+               *kDot = static_cast<const double*>(call.operands[5]),
                *vDot = static_cast<const double*>(call.operands[6]);
   double *y = static_cast<double*>(call.operands[7]), *yDot = static_cast<double*>(call.operands[8]);
   std::fill(y, y + p.batch * p.n * p.e, 0.0);

@@ -45,7 +45,8 @@ std::vector<Type> inferCall(const TypeContext& context) {
   std::string transform = context.attributes.text("transform", "none");
   int64_t directions = context.attributes.integer("directions", 0);
   if (double(directions) != context.attributes.number("directions", 0))
-    fail(Code::INVALID_ARGUMENT, "call", "a whole number of directions", std::to_string(context.attributes.number("directions", 0)));
+    fail(Code::INVALID_ARGUMENT, "call", "a whole number of directions",
+         std::to_string(context.attributes.number("directions", 0)));
   if (directions < 0 || directions > (1 << 24))
     fail(Code::INVALID_ARGUMENT, "call", "directions from 0 to 2^24", std::to_string(directions));
   bool jvp = transform == "jvp", vjp = transform == "vjp";

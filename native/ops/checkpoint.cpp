@@ -18,7 +18,8 @@ std::vector<Type> inferCheckpoint(const TypeContext& context) {
   const Program& f = *context.bodies[0];
   Values inputs = f.inputValues();
   if (context.input.size() != inputs.size())
-    fail(Code::INVALID_ARGUMENT, "checkpoint", std::to_string(inputs.size()) + " inputs", std::to_string(context.input.size()));
+    fail(Code::INVALID_ARGUMENT, "checkpoint", std::to_string(inputs.size()) + " inputs",
+         std::to_string(context.input.size()));
   for (size_t i = 0; i < inputs.size(); ++i)
     if (!context.input[i] || !(*context.input[i] == f.types[inputs[i]]))
       fail(Code::SHAPE_MISMATCH, "checkpoint", "input " + std::to_string(i) + " " + f.types[inputs[i]].text(),

@@ -44,8 +44,7 @@ static std::vector<double> tangentOf(const TangentOperand& operand, const RunSta
   return v;
 }
 
-static std::vector<double> preActivation(const DenseParameters& p, const double* x, const double* w,
-                                         const double* b) {
+static std::vector<double> preActivation(const DenseParameters& p, const double* x, const double* w, const double* b) {
   std::vector<double> z(static_cast<size_t>(p.rows * p.out));
   addProduct(x, w, p.rows, p.in, p.out, z.data());
   if (b != nullptr)

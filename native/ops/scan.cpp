@@ -28,8 +28,10 @@ struct Parts {
         stacks(0),
         length(a.integer("length", 0)) {
     size_t inputs = f.inputValues().size();
-    if (a.number("carries", 0) < 0 || a.number("sequences", 0) < 0 || carries + sequences > inputs || carries > f.outputs.size())
-      fail(Code::INVALID_ARGUMENT, "scan", "carries and sequences among the " + std::to_string(inputs) + " inputs of its body",
+    if (a.number("carries", 0) < 0 || a.number("sequences", 0) < 0 || carries + sequences > inputs ||
+        carries > f.outputs.size())
+      fail(Code::INVALID_ARGUMENT, "scan",
+           "carries and sequences among the " + std::to_string(inputs) + " inputs of its body",
            std::to_string(carries) + " and " + std::to_string(sequences));
     constants = inputs - carries - sequences;
     stacks = f.outputs.size() - carries;
@@ -43,14 +45,16 @@ ValueId inputLike(Builder& b, const Type& type) {
 }
 
 std::vector<Type> inferScan(const TypeContext& context) {
-  if (context.bodies.size() != 1) fail(Code::INVALID_ARGUMENT, "scan", "one program", std::to_string(context.bodies.size()));
+  if (context.bodies.size() != 1)
+    fail(Code::INVALID_ARGUMENT, "scan", "one program", std::to_string(context.bodies.size()));
   const Program& f = *context.bodies[0];
   Parts parts(context.attributes, f);
   if (parts.length < 1 || parts.length > (int64_t{1} << 31))
     fail(Code::INVALID_ARGUMENT, "scan", "a length of at least 1", std::to_string(parts.length));
   Values inputs = f.inputValues();
   if (context.input.size() != inputs.size())
-    fail(Code::INVALID_ARGUMENT, "scan", std::to_string(inputs.size()) + " inputs", std::to_string(context.input.size()));
+    fail(Code::INVALID_ARGUMENT, "scan", std::to_string(inputs.size()) + " inputs",
+         std::to_string(context.input.size()));
   for (size_t i = 0; i < inputs.size(); ++i) {
     Type wanted = f.types[inputs[i]];
     if (i >= parts.carries && i < parts.carries + parts.sequences) wanted.shape = wanted.shape.prepend(parts.length);
@@ -62,7 +66,8 @@ std::vector<Type> inferScan(const TypeContext& context) {
   for (size_t o = 0; o < f.outputs.size(); ++o) {
     Type type = f.types[f.outputs[o]];
     if (o < parts.carries && !(type == f.types[inputs[o]]))
-      fail(Code::SHAPE_MISMATCH, "scan", "carry " + std::to_string(o) + " to stay " + f.types[inputs[o]].text(), type.text());
+      fail(Code::SHAPE_MISMATCH, "scan", "carry " + std::to_string(o) + " to stay " + f.types[inputs[o]].text(),
+           type.text());
     if (o >= parts.carries) type.shape = type.shape.prepend(parts.length);
     types.push_back(type);
   }
@@ -95,8 +100,8 @@ struct Pushed {
 };
 
 /** drawn[i]: the `random` node that is constant i's tangent, or nullptr. */
-Pushed pushBody(const Program& f, const Parts& parts, const std::vector<bool>& active, const std::vector<const Node*>& drawn,
-                int64_t directions) {
+Pushed pushBody(const Program& f, const Parts& parts, const std::vector<bool>& active,
+                const std::vector<const Node*>& drawn, int64_t directions) {
   Pushed pushed;
   Builder b(*pushed.body);
   Values inputs = f.inputValues(), x(inputs.size()), xDot(inputs.size(), none);
@@ -174,7 +179,8 @@ void jvpScan(JvpContext& context) {
   size_t carries = pass(0, parts.carries), sequences = pass(parts.carries, sequencesEnd);
   pass(sequencesEnd, count);
   bool reverse = context.node.attributes.flag("reverse");
-  Values out = b.emit(getOp("scan"), inputs, scanAttributes(parts.length, carries, sequences, reverse, false), {pushed.body});
+  Values out =
+      b.emit(getOp("scan"), inputs, scanAttributes(parts.length, carries, sequences, reverse, false), {pushed.body});
   size_t at = 0;
   for (size_t c = 0; c < parts.carries; ++c) context.y.push_back(out[at++]);
   for (size_t c = 0; c < parts.carries; ++c) context.yDot.push_back(pushed.carryTangent[c] ? out[at++] : none);
@@ -191,7 +197,8 @@ Values tapeScan(ExpandContext& context) {
   Values inputs = f.inputValues();
   for (size_t c = 0; c < parts.carries; ++c) body->outputs.push_back(inputs[c]);
   bool reverse = context.node.attributes.flag("reverse");
-  Values out = context.b.emit(getOp("scan"), context.x, scanAttributes(parts.length, parts.carries, parts.sequences, reverse, true), {body});
+  Values out = context.b.emit(getOp("scan"), context.x,
+                              scanAttributes(parts.length, parts.carries, parts.sequences, reverse, true), {body});
   out.resize(parts.carries + parts.stacks);
   return out;
 }

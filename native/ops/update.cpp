@@ -18,19 +18,22 @@ constexpr int gradientInput = 3, coefficientInput = 4, leftInput = 5, rightInput
 
 std::vector<Type> inferUpdate(const TypeContext& context) {
   if (context.input.size() < updateGuardOperand)
-    fail(Code::INVALID_ARGUMENT, context.op.name, "a parameter, two states, a gradient, three operands of its making (none: absent)",
+    fail(Code::INVALID_ARGUMENT, context.op.name,
+         "a parameter, two states, a gradient, three operands of its making (none: absent)",
          std::to_string(context.input.size()) + " inputs");
   const Type& parameter = *context.input[0];
   for (int i = 1; i <= gradientInput; ++i)
     if (context.input[i] && !(*context.input[i] == parameter))
       fail(Code::SHAPE_MISMATCH, context.op.name, "state and gradient " + parameter.text(), context.input[i]->text());
   for (const Type* input : context.input)
-    if (input && input->dtype != DType::real) fail(Code::DTYPE_MISMATCH, context.op.name, "real operands", input->text());
+    if (input && input->dtype != DType::real)
+      fail(Code::DTYPE_MISMATCH, context.op.name, "real operands", input->text());
   const Type *c = context.input[coefficientInput], *x = context.input[leftInput], *delta = context.input[rightInput];
   if (c && generatedOperand(context.attributes, "tangent").kind == TangentKind::zero)
     fail(Code::INVALID_ARGUMENT, context.op.name, "coefficients of a generated tangent", "no law of one");
-  if ((x || delta) && (!x || !delta || parameter.shape.rank() != 2 || x->shape.rank() != 2 || delta->shape.rank() != 2 ||
-                       x->shape[0] != delta->shape[0] || x->shape[1] != parameter.shape[0] || delta->shape[1] != parameter.shape[1]))
+  if ((x || delta) &&
+      (!x || !delta || parameter.shape.rank() != 2 || x->shape.rank() != 2 || delta->shape.rank() != 2 ||
+       x->shape[0] != delta->shape[0] || x->shape[1] != parameter.shape[0] || delta->shape[1] != parameter.shape[1]))
     fail(Code::SHAPE_MISMATCH, context.op.name, "x [B, rows] and a cotangent [B, n] of a parameter " + parameter.text(),
          (x ? x->text() : "none") + " and " + (delta ? delta->text() : "none"));
   bool made = c || x;

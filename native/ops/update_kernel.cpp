@@ -135,11 +135,10 @@ static Draw drawOf(const Update& u, uint32_t stream, int64_t direction) {
 }
 
 /** g += c v, v regenerated; both have room for a whole last vector. */
-static void addTangent(const Update& u, int64_t k, float c, int64_t row, int64_t rows, int64_t column,
-                       int64_t columns, float* v, float* g) {
+static void addTangent(const Update& u, int64_t k, float c, int64_t row, int64_t rows, int64_t column, int64_t columns,
+                       float* v, float* g) {
   fillTangentPanel(u.p.tangent.kind, drawOf(u, u.p.tangent.stream, k), u.p.n, row, rows, column, columns, v, columns);
-  for (int64_t i = 0; i < rows * columns; i += lanes)
-    store(g + i, multiplyAdd(load(v + i), broadcast(c), load(g + i)));
+  for (int64_t i = 0; i < rows * columns; i += lanes) store(g + i, multiplyAdd(load(v + i), broadcast(c), load(g + i)));
 }
 
 /** g = Σ_kq c_kq a_kq b_kqᵀ, c_kq = c_k/(K √rank): `factorGroup` outer products at a time. */
@@ -196,8 +195,7 @@ static void applyDirectional(const Update& u) {
     if (wide == p.n)
       u.apply(row * p.n, g, high * wide, scale, contiguousAhead);
     else
-      for (int64_t i = 0; i < high; ++i)
-        u.apply((row + i) * p.n + column, g + i * wide, wide, scale, contiguousAhead);
+      for (int64_t i = 0; i < high; ++i) u.apply((row + i) * p.n + column, g + i * wide, wide, scale, contiguousAhead);
   });
 }
 

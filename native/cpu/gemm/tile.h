@@ -66,7 +66,7 @@ static void multiplyTile(int64_t depth, const float* a, const float* b, int64_t 
   }
 }
 
-using TileFunction = void (*)(int64_t depth, const float* a, const float* b, int64_t bStride, float* c,
-                              int64_t cStride, int columns, bool accumulate, Prefetch next);
+using TileFunction = void (*)(int64_t depth, const float* a, const float* b, int64_t bStride, float* c, int64_t cStride,
+                              int columns, bool accumulate, Prefetch next);
 
 }  // namespace pushforward::cpu::PUSHFORWARD_ISA

@@ -34,9 +34,11 @@ export {
   nn,
   parameter,
   type RecurrentOptions,
+  type TransformerBlockOptions,
 } from './nn/index.ts';
 export {
   type Activation,
+  type AttentionOptions,
   type Conv2dOptions,
   type CumsumOptions,
   type DenseOptions,

@@ -25,6 +25,7 @@ import {
 import { below, drawDirection, generator, onDevice, pick } from './cases/index.ts';
 import { epsilon } from './oracle/approx.ts';
 import { withIsa } from './support/isa.ts';
+import { compileOn, traceProgram } from './support/native_call.ts';
 import { type Misuse, refuses } from './support/refusal.ts';
 
 type Device = 'cpu' | 'reference';
@@ -141,7 +142,7 @@ everySet('60 random geometries within the bound of reference', async () => {
   for (const [i, each] of fuzzed.entries()) await check(each, { fuse: i % 2 === 0, threads: 1 + (i % 2) });
 });
 
-// Depth over 1024, and columns and pixels over one block; a pullback whose pixels are split into pieces.
+// Depth over 1024, and columns and pixels over one block; a pullback whose pixels are split into pieces; strides that leave taps out.
 const one = { stride: [1, 1], padding: [1, 1], dilation: [1, 1] } as const;
 const large = await Promise.all(
   (
@@ -150,6 +151,9 @@ const large = await Promise.all(
       [[1, 4, 4, 260], [3, 3, 260, 70], { ...one, stride: [2, 1] }],
       [[2, 3, 3, 1], [2, 2, 1, 300], { ...one, padding: [0, 0] }],
       [[9, 28, 28, 1], [3, 3, 1, 5], one],
+      [[1, 7, 6, 3], [4, 4, 3, 300], { ...one, stride: [2, 2] }],
+      [[2, 11, 9, 3], [3, 2, 3, 5], { ...one, stride: [5, 4] }],
+      [[2, 9, 11, 2], [5, 3, 2, 4], { stride: [4, 4], padding: [2, 1], dilation: [2, 3] }],
     ] as unknown as [number[], number[], Geometry['options']][]
   ).map(([x, w, options], i) => judged({ x, w, options }, 500 + i)),
 );
@@ -207,6 +211,28 @@ everySet('no number of threads changes a bit', async () => {
     const [a, b] = runs as [Results, Results];
     for (const [left, right] of [[a.y, b.y], [a.yDot, b.yDot], ...a.bars.map((bar, i) => [bar, b.bars[i]!])])
       assert.equal(left!.data, right!.data);
+  }
+});
+
+test('an activation after conv2d becomes its epilogue, and nothing changes', async () => {
+  const data = [[2, 5, 4, 3], [3, 3, 3, 6], [6], [2, 5, 4, 3]].map((shape) => drawn(shape, generator(size(shape))));
+  const f = (x: Value, w: Value, b: Value): Value => ops.tanh(ops.conv2d(x, w, b, { padding: 1 }));
+  const session = new native.Session('cpu', '', 1);
+  const plan = compileOn(
+    session,
+    traceProgram(data.slice(0, 3), (x, w, b) => [f(x!, w!, b!)]),
+  );
+  assert.not.match(plan.describe(), 'chain');
+  session.dispose();
+  const [fused, plain] = await Promise.all(
+    [true, false].map((fuse) => {
+      const [x, w, b, v] = on('cpu', data) as [Tensor, Tensor, Tensor, Tensor];
+      return jvp((at: Value) => f(at, w as never, b as never), [x], [v], { device: 'cpu', fuse });
+    }),
+  );
+  for (const part of [0, 1]) {
+    const [left, right] = [fused![part]!.data, plain![part]!.data];
+    for (let i = 0; i < left.length; i++) assert.ok(Math.abs(left[i]! - right[i]!) < 2e-6, `${part} ${i}`);
   }
 });
 

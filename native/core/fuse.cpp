@@ -34,7 +34,7 @@ std::string activationName(const Node& node) {
   return node.op->name == "geluTanh" ? "gelu" : node.op->name;
 }
 
-/** Tries to emit `node` as a dense; returns none when it does not match. */
+/** Tries to emit `node` as a dense or as a conv2d with an activation; returns none when it does not match. */
 ValueId matchDense(Rewrite& rewrite, const std::vector<int>& uses, const Node& node) {
   const Program& source = rewrite.source;
   Builder& b = rewrite.b;
@@ -52,8 +52,13 @@ ValueId matchDense(Rewrite& rewrite, const std::vector<int>& uses, const Node& n
   std::string activation = activationName(node);
   if (activation.empty() || uses[node.inputs[0]] != 1) return none;
   const Node product = b.program().producerOf(rewrite[node.inputs[0]]);
-  bool dense = product.op->name == "dense" && product.attributes.text("activation", "none") == "none";
-  if (!dense && !plainProduct(b.program(), product)) return none;
+  bool layer = product.op->name == "dense" || product.op->name == "conv2d";
+  if (layer && product.attributes.text("activation", "none") == "none") {
+    Attributes attributes = product.attributes;
+    attributes.set("activation", activation);
+    return b.emit(*product.op, product.inputs, attributes)[0];
+  }
+  if (!plainProduct(b.program(), product)) return none;
   return b.emit("dense", product.inputs, {{"activation", activation}});
 }
 

@@ -5,7 +5,10 @@
 
 namespace pushforward {
 
-/** relu(add(matmul(x, w), b)) and its like → dense(x, w, b, relu), before differentiation, so that dense's own rules apply. */
+/**
+ * relu(add(matmul(x, w), b)) and its like → dense(x, w, b, relu), relu(conv2d(x, w, b)) → conv2d(x, w, b, relu), before differentiation, so
+ * that the rules of dense and conv2d apply.
+ */
 Program fuseDense(const Program& program);
 
 /** Replaces ops that have no kernel (or, with `all`, every op that can be) by their lowering, until none is left. */

@@ -12,10 +12,13 @@ namespace {
 
 constexpr int64_t packedRows = 128;
 
-/** Queries of a tile: two buffers [tile, m] stay within 512 KB, a share of L2, up to 4096 keys. */
+/**
+ * Queries of a tile: a buffer [tile, m] stays within 256 KB, a share of L2, up to 4096 keys. Keys are packed once a tile; where causal, a
+ * tile multiplies half of its square in vain.
+ */
 int64_t tileOf(const AttentionParameters& p) {
-  const int64_t rows = p.m <= 1024 ? 64 : p.m <= 2048 ? 32 : 16;
-  return maximum(1, minimum(rows, p.n));
+  const int64_t most = p.offset < p.m ? 64 : 128;
+  return maximum(1, minimum(p.n, minimum(most, maximum(16, 65536 / p.m))));
 }
 
 int64_t scoreStride(const AttentionParameters& p) { return roundUp(p.m, 16); }

@@ -60,16 +60,18 @@ struct Convolution {
   TangentOperand wDotKind, bDotKind;
   int64_t directions;
   const MicroProgram *activation, *slope;  // nullptr where there is none
-  bool transposed;                         // w is [taps reversed, columns, channels]: x̄
   bool stacked;
   const float *x = nullptr, *w = nullptr, *b = nullptr, *xDot = nullptr, *wDot = nullptr, *bDot = nullptr;
   float *y = nullptr, *yDot = nullptr;
   float *wPacked = nullptr, *tangents = nullptr, *biases = nullptr, *threadScratch = nullptr;
-  int64_t imageSize = 0;  // of x, all examples
+  int64_t imageSize = 0;               // of x, all examples
+  const Conv2dShape* whole = nullptr;  // of x̄: then w is [taps in reverse, columns, channels]
+  Lattice lattice = {{0, 0}, {1, 1}, {0, 0}, {1, 1}};
 
   bool lowRank() const { return wDotKind.kind == TangentKind::lowRank; }
   bool denseTangent() const { return wDotKind.kind != TangentKind::zero && !lowRank(); }
   const float* leftFactors() const { return tangents; }
+  bool scattered() const { return lattice.step[0] != 1 || lattice.step[1] != 1; }
   float* rightFactors() const { return tangents + cut.factors * cut.depthBlock; }
 };
 
@@ -97,14 +99,18 @@ Draw drawOf(const Convolution& v, const TangentOperand& operand, uint32_t stream
           v.call.state->step};
 }
 
-/** Columns of a panel of wᵀ, whose taps are read in reverse. */
+/** Columns of a panel of wᵀ: the taps of the lattice, in reverse. */
 void packTransposed(const Convolution& v, int64_t begin, int64_t depth, int64_t column, int64_t columns, float* out) {
-  const int64_t channels = v.patches.channels, taps = v.patches.taps[0] * v.patches.taps[1];
+  const int64_t channels = v.patches.channels, *kernel = v.whole->kernel;
+  const auto reversed = [&](int axis, int64_t tap) {
+    return kernel[axis] - 1 - (v.lattice.firstTap[axis] + tap * v.lattice.tapStep[axis]);
+  };
   for (int64_t p = 0; p < depth;) {
     const int64_t tap = (begin + p) / channels, channel = (begin + p) % channels;
     const int64_t count = minimum(channels - channel, depth - p);
-    const float* from = v.w + ((taps - 1 - tap) * v.cut.columns + column) * channels + channel;
-    packColumns({from, 1, channels}, columns, count, out + p * tileColumns);
+    const int64_t place = reversed(0, tap / v.patches.taps[1]) * kernel[1] + reversed(1, tap % v.patches.taps[1]);
+    packColumns({v.w + (place * v.cut.columns + column) * channels + channel, 1, channels}, columns, count,
+                out + p * tileColumns);
     p += count;
   }
 }
@@ -114,7 +120,7 @@ void makePanel(const Convolution& v, const Pass& pass, int64_t m, int64_t column
   const int64_t columns = v.cut.columns, at = pass.column + column;
   float* out = (m == 0 ? v.wPacked : v.tangents + (m - 1) * v.cut.matrix) + column * pass.depth;
   const int64_t k = pass.direction + m - 1;
-  if (m == 0 && v.transposed) {
+  if (v.whole != nullptr) {
     packTransposed(v, pass.begin, pass.depth, at, width, out);
   } else if (m == 0 || v.wDotKind.kind == TangentKind::given) {
     const float* from = m == 0 ? v.w : v.wDot + k * v.cut.depth * columns;
@@ -158,10 +164,10 @@ void prepare(const Convolution& v, const Pass& pass) {
 }
 
 /** c [rows, columns of the pass] (+)= patches times a matrix of the pass. */
-void multiplyRows(const Convolution& v, const Pass& pass, const float* gathered, const float* matrix, float* c,
-                  int64_t rows, bool accumulate) {
+void multiplyRows(const Pass& pass, const float* gathered, const float* matrix, float* c, int64_t cStride, int64_t rows,
+                  bool accumulate) {
   for (int64_t j = 0; j < pass.columns; j += tileColumns)
-    multiplyTileOf<patchStride, 1>(pass.depth, gathered, matrix + j * pass.depth, c + j, v.cut.columns, rows,
+    multiplyTileOf<patchStride, 1>(pass.depth, gathered, matrix + j * pass.depth, c + j, cStride, rows,
                                    minimum(tileColumns, pass.columns - j), accumulate);
 }
 
@@ -256,6 +262,23 @@ void gather(const Convolution& v, const Pass& pass, const float* image, int64_t 
   gatherPatches(v.patches, image, row, rows, pass.begin, pass.depth, gathered, patchStride);
 }
 
+/** A block of x̄ to the pixels of the lattice. */
+void scatterRows(const Convolution& v, const Pass& pass, const float* tile, int64_t row, int64_t rows) {
+  const Patches& s = v.patches;
+  for (int64_t i = 0; i < rows; ++i) {
+    const int64_t pixel = row + i, x = pixel % s.resultWidth, y = pixel / s.resultWidth % s.resultHeight,
+                  n = pixel / s.resultWidth / s.resultHeight;
+    const int64_t iy = v.lattice.first[0] + y * v.lattice.step[0], ix = v.lattice.first[1] + x * v.lattice.step[1];
+    const float* from = tile + i * v.cut.columnBlock;
+    float* to = v.y + ((n * v.whole->height + iy) * v.whole->width + ix) * v.cut.columns + pass.column;
+    if (pass.first)
+      copyFloats(to, from, pass.columns);
+    else
+      for (int64_t j = 0; j < pass.columns; j += lanes)
+        storeFirst(to + j, loadFirst(to + j, pass.columns - j) + load(from + j), pass.columns - j);
+  }
+}
+
 /** A block of pixels, all of a pass. */
 void multiplyBlock(const Convolution& v, const Pass& pass, int64_t row, int64_t rows, float* scratch) {
   float *gathered = scratch, *projection = gathered + tileRows * patchStride;
@@ -268,13 +291,19 @@ void multiplyBlock(const Convolution& v, const Pass& pass, int64_t row, int64_t 
   // The tile multiplies whole blocks, and what it reads beyond the last pixel must be numbers.
   for (int64_t i = rows; i < tileRows; ++i) zeroFloats(gathered + i * patchStride, pass.depth);
   if (primal || dense || v.lowRank()) gather(v, pass, v.x, row, rows, gathered);
-  if (primal) multiplyRows(v, pass, gathered, v.wPacked, v.y + row * v.cut.columns + pass.column, rows, !pass.first);
+  const int64_t columns = v.cut.columns;
+  if (v.scattered()) {
+    multiplyRows(pass, gathered, v.wPacked, slopes, v.cut.columnBlock, rows, false);
+    scatterRows(v, pass, slopes, row, rows);
+  } else if (primal) {
+    multiplyRows(pass, gathered, v.wPacked, v.y + row * columns + pass.column, columns, rows, !pass.first);
+  }
   for (int64_t k = 0; dense && k < pass.directions; ++k)
-    multiplyRows(v, pass, gathered, v.tangents + k * v.cut.matrix, tangentAt(k), rows, !pass.first);
+    multiplyRows(pass, gathered, v.tangents + k * v.cut.matrix, tangentAt(k), columns, rows, !pass.first);
   if (v.lowRank()) project(v, pass, gathered, projection);
   for (int64_t k = 0; v.stacked && k < pass.directions; ++k) {
     gather(v, pass, v.xDot + (pass.direction + k) * v.imageSize, row, rows, gathered);
-    multiplyRows(v, pass, gathered, v.wPacked, tangentAt(k), rows, dense || !pass.first);
+    multiplyRows(pass, gathered, v.wPacked, tangentAt(k), columns, rows, dense || !pass.first);
   }
   if (pass.last) {
     const bool lastPass = pass.direction + pass.directions >= v.directions;
@@ -305,8 +334,6 @@ void run(Convolution& v) {
   v.tangents = v.wPacked + cut.matrix;
   v.biases = v.tangents + cut.tangents;
   v.threadScratch = v.biases + cut.group * cut.columnBlock;
-  v.imageSize = cut.pixels / (v.patches.resultHeight * v.patches.resultWidth) * v.patches.height * v.patches.width *
-                v.patches.channels;
   for (int64_t column = 0; column < cut.columns; column += cut.columnBlock)
     for (int64_t k = 0; k == 0 || k < v.directions; k += maximum(1, cut.group))
       for (int64_t begin = 0; begin == 0 || begin < cut.depth; begin += cut.depthBlock)
@@ -325,22 +352,45 @@ Cut cutOf(const Conv2dParameters& p) {
                p.wDot);
 }
 
-Cut inputCutOf(const Conv2dShape& c) {
-  return cutOf(c.batch * c.height * c.width, c.kernel[0] * c.kernel[1] * c.filters, c.channels, 0, {});
+// A stride leaves out all but one of stride² taps at each pixel of x̄. Up to 16 of them, the pixels that have the same taps are a
+// convolution of their own; beyond, all taps are multiplied, most of them by zero.
+constexpr int64_t maxLattices = 16;
+
+bool onLattices(const Conv2dShape& c) { return c.stride[0] <= maxLattices && c.stride[0] * c.stride[1] <= maxLattices; }
+
+/** f(patches, lattice, cut) for every convolution that x̄ consists of. */
+template <class F>
+void forLattices(const Conv2dShape& c, const F& f) {
+  const Patches all = patchesOfCotangent(c);
+  const int64_t high = onLattices(c) ? minimum(c.stride[0], c.height) : 1,
+                wide = onLattices(c) ? minimum(c.stride[1], c.width) : 1;
+  for (int64_t y = 0; y < high; ++y)
+    for (int64_t x = 0; x < wide; ++x) {
+      Lattice lattice = {{y, x}, {1, 1}, {0, 0}, {1, 1}};
+      const Patches patches = onLattices(c) ? onLattice(all, lattice) : all;
+      f(patches, lattice,
+        cutOf(c.batch * patches.resultHeight * patches.resultWidth, patches.depth(), c.channels, 0, {}));
+    }
 }
 
 size_t convolutionScratch(const void* parameters, int threads) {
   return scratchOf(cutOf(*static_cast<const Conv2dParameters*>(parameters)), threads);
 }
 size_t inputPullbackScratch(const void* parameters, int threads) {
-  return scratchOf(inputCutOf(*static_cast<const Conv2dShape*>(parameters)), threads);
+  size_t most = 0;
+  forLattices(*static_cast<const Conv2dShape*>(parameters), [&](const Patches&, const Lattice&, const Cut& cut) {
+    const size_t bytes = scratchOf(cut, threads);
+    most = bytes > most ? bytes : most;
+  });
+  return most;
 }
 
 Convolution convolutionOf(const KernelCall& call) {
   const Conv2dParameters& p = *static_cast<const Conv2dParameters*>(call.parameters);
   const bool stacked = p.xDot.kind == TangentKind::given;
   Convolution v{call,         patchesOfInput(p.shape), cutOf(p),       p.wDot, p.bDot,
-                p.directions, ifAny(p.activation),     ifAny(p.slope), false,  stacked};
+                p.directions, ifAny(p.activation),     ifAny(p.slope), stacked};
+  v.imageSize = p.shape.batch * p.shape.height * p.shape.width * p.shape.channels;
   v.x = static_cast<const float*>(call.operands[0]);
   v.w = static_cast<const float*>(call.operands[1]);
   v.b = static_cast<const float*>(call.operands[2]);
@@ -365,11 +415,15 @@ void pushforwardOf(const KernelCall& call) {
 
 void inputPullback(const KernelCall& call) {
   const Conv2dShape& c = *static_cast<const Conv2dShape*>(call.parameters);
-  Convolution v{call, patchesOfCotangent(c), inputCutOf(c), {}, {}, 0, nullptr, nullptr, true, false};
-  v.x = static_cast<const float*>(call.operands[0]);
-  v.w = static_cast<const float*>(call.operands[1]);
-  v.y = static_cast<float*>(call.operands[2]);
-  run(v);
+  forLattices(c, [&](const Patches& patches, const Lattice& lattice, const Cut& cut) {
+    Convolution v{call, patches, cut, {}, {}, 0, nullptr, nullptr, false};
+    v.x = static_cast<const float*>(call.operands[0]);
+    v.w = static_cast<const float*>(call.operands[1]);
+    v.y = static_cast<float*>(call.operands[2]);
+    v.whole = &c;
+    v.lattice = lattice;
+    run(v);
+  });
 }
 
 PUSHFORWARD_CPU_KERNEL(conv2d_primal, primal, convolutionScratch)

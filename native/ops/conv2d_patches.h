@@ -47,6 +47,42 @@ PUSHFORWARD_INLINE Patches patchesOfCotangent(const Conv2dShape& c) {
           {c.stride[0], c.stride[1]}};
 }
 
+/** Along each axis the pixels first, first + step, … of a result and the taps that reach them, which are every `tapStep`-th. */
+struct Lattice {
+  int64_t first[2], step[2], firstTap[2], tapStep[2];
+};
+
+/**
+ * Patches that divide, at the pixels `lattice.first` + i·divide alone: there every tap leaves a rest or none does, so without the taps that do
+ * nothing is divided any more. With no tap at all the patches are empty. Fills the rest of the lattice.
+ */
+PUSHFORWARD_INLINE Patches onLattice(const Patches& all, Lattice& lattice) {
+  Patches s = all;
+  for (int axis = 0; axis < 2; ++axis) {
+    const int64_t divide = all.divide[axis], dilation = all.dilation[axis];
+    const auto place = [&](int64_t tap) { return lattice.first[axis] + tap * dilation - all.padding[axis]; };
+    int64_t period = divide, first = 0;
+    for (int64_t rest = dilation; rest != 0;) {  // the greatest common divisor
+      const int64_t next = period % rest;
+      period = rest;
+      rest = next;
+    }
+    period = divide / period;
+    while (first < period && place(first) % divide != 0) ++first;
+    const bool any = first < period && first < all.taps[axis];
+    lattice.step[axis] = divide;
+    lattice.firstTap[axis] = any ? first : 0;
+    lattice.tapStep[axis] = period;
+    s.taps[axis] = any ? (all.taps[axis] - 1 - first) / period + 1 : 0;
+    s.padding[axis] = any ? -(place(first) / divide) : 0;
+    s.dilation[axis] = period * dilation / divide;
+    s.divide[axis] = 1;
+    int64_t& size = axis == 0 ? s.resultHeight : s.resultWidth;
+    size = ceilDivide(size - lattice.first[axis], divide);
+  }
+  return s;
+}
+
 PUSHFORWARD_INLINE void copyFloats(float* to, const float* from, int64_t count) {
   int64_t i = 0;
   for (; i + lanes <= count; i += lanes) store(to + i, load(from + i));

@@ -1,5 +1,6 @@
 // Pools over windows of x [B, H, W, C] → y [B, OH, OW, C] {window, stride = window, padding = 0}; windows may overlap.
 //   maxPool2d   y = max over the window            ẏ = gather(ẋ, i)        x̄ = scatter(ȳ, i),      i = maxPool2dIndices(x)
+//               maxPool2d_pushforward(x, ẋ [K, …]) → y, ẏ in one pass; lowers to the three
 //   avgPool2d   y = Σ over the window / its size   ẏ = avgPool2d(ẋ)        x̄ = avgPool2d_pullback(ȳ)
 //   maxPool2dIndices  int32: where the maximum is, iy·W + ix; the first in row-major order, the first NaN if there is one; constant
 // Padding is −∞ for the maximum; for the average it is zero and counts: the divisor is always the size of the window.
@@ -60,7 +61,8 @@ PoolParameters poolOf(const std::string& op, const Attributes& attributes, const
           {window[0], window[1]},
           {stride[0], stride[1]},
           {padding[0], padding[1]},
-          examples};
+          examples,
+          0};
 }
 
 /** `image` with the windows in place of its pixels. */
@@ -155,16 +157,40 @@ const OpRegistration maxPool2d{[] {
   Op op = poolOp("maxPool2d", "max_pool2d", 1, fromImage);
   op.infer = [](const TypeContext& context) { return pooledType(context, DType::real); };
   op.jvp = [](JvpContext& context) {
-    Builder& b = context.b;
-    context.y = b.clone(context.node, context.x);
-    ValueId indices = indicesOf(b, context.node, context.x[0]);
-    context.yDot = {b.emit("pool_gather", {context.xDot[0], indices}, windowOf(context.node.attributes))};
+    Values out = context.b.emit(getOp("maxPool2d_pushforward"), {context.x[0], context.xDot[0]},
+                                windowOf(context.node.attributes));
+    context.y = {out[0]};
+    context.yDot = {out[1]};
   };
   op.vjp = [](VjpContext& context) {
     Builder& b = context.b;
     ValueId indices = indicesOf(b, context.node, context.x[0]);
     context.xBar[0] =
         b.emit("pool_scatter", {context.yBar[0], indices}, withSize(context.node.attributes, b.shape(context.x[0])));
+  };
+  return op;
+}()};
+
+const OpRegistration maxPool2dPushforward{[] {
+  const auto parametersOf = [](const PlanContext& context) {
+    PoolParameters p = poolOf(context.node.op->name, context.node.attributes, context.input[0]->shape);
+    p.directions = context.input[1]->shape[0];
+    return p;
+  };
+  Op op = poolOp("maxPool2d_pushforward", "max_pool2d_pushforward", 2, parametersOf);
+  op.infer = [](const TypeContext& context) -> std::vector<Type> {
+    const Type y = pooledType(context, DType::real)[0];
+    expectDType(context, 1, DType::real);
+    const Shape &x = context.input[0]->shape, &xDot = context.input[1]->shape;
+    if (xDot.rank() != 5 || xDot.tail(1) != x)
+      fail(Code::SHAPE_MISMATCH, context.op.name, "tangents [K, ...] of " + x.text(), xDot.text());
+    return {y, {DType::real, y.shape.prepend(xDot[0])}};
+  };
+  op.lower = [](ExpandContext& context) -> Values {
+    Builder& b = context.b;
+    const Attributes window = windowOf(context.node.attributes);
+    ValueId indices = indicesOf(b, context.node, context.x[0]);
+    return {b.emit("maxPool2d", {context.x[0]}, window), b.emit("pool_gather", {context.x[1], indices}, window)};
   };
   return op;
 }()};

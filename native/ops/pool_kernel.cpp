@@ -126,6 +126,33 @@ void maxPool2dIndices(const KernelCall& call) {
   });
 }
 
+/** The element of each lane's pixel; NaN where no pixel of the box is the wanted one. */
+PUSHFORWARD_INLINE Float elementAt(const PoolParameters& p, const float* image, const Box& box, Int wanted,
+                                   int64_t channel, int count) {
+  Float value = broadcast(__builtin_nanf(""));
+  for (int64_t y = box.y0; y < box.y1; ++y)
+    for (int64_t x = box.x0; x < box.x1; ++x) {
+      const int64_t pixel = y * p.width + x;
+      value = select(wanted == static_cast<int32_t>(pixel), get(image + pixel * p.channels + channel, count), value);
+    }
+  return value;
+}
+
+void maxPool2dPushforward(const KernelCall& call) {
+  const PoolParameters& p = parametersOf(call);
+  const float *x = static_cast<const float*>(call.operands[0]), *xDot = static_cast<const float*>(call.operands[1]);
+  float *y = static_cast<float*>(call.operands[2]), *yDot = static_cast<float*>(call.operands[3]);
+  const int64_t images = p.batch * imageSize(p), results = p.batch * p.outHeight * p.outWidth * p.channels;
+  forWindows(call, [&](int64_t image, int64_t out, const Box& box, int64_t) {
+    forChannels(p.channels, [&](int64_t c, int count) {
+      const Best best = bestOf<true>(p, x + image, box, c, count);
+      put(y + out + c, best.value, count);
+      for (int64_t k = 0; k < p.directions; ++k)
+        put(yDot + k * results + out + c, elementAt(p, xDot + k * images + image, box, best.pixel, c, count), count);
+    });
+  });
+}
+
 void poolGather(const KernelCall& call) {
   const PoolParameters& p = parametersOf(call);
   const float* x = static_cast<const float*>(call.operands[0]);
@@ -133,14 +160,7 @@ void poolGather(const KernelCall& call) {
   float* y = static_cast<float*>(call.operands[2]);
   forWindows(call, [&](int64_t image, int64_t out, const Box& box, int64_t index) {
     forChannels(p.channels, [&](int64_t c, int count) {
-      const Int wanted = get(indices + index + c, count);
-      Float value = broadcast(__builtin_nanf(""));
-      for (int64_t iy = box.y0; iy < box.y1; ++iy)
-        for (int64_t ix = box.x0; ix < box.x1; ++ix) {
-          const int64_t pixel = iy * p.width + ix;
-          value = select(wanted == static_cast<int32_t>(pixel), get(x + image + pixel * p.channels + c, count), value);
-        }
-      put(y + out + c, value, count);
+      put(y + out + c, elementAt(p, x + image, box, get(indices + index + c, count), c, count), count);
     });
   });
 }
@@ -200,6 +220,7 @@ void avgPool2dPullback(const KernelCall& call) {
 
 PUSHFORWARD_CPU_KERNEL(max_pool2d, maxPool2d, nullptr)
 PUSHFORWARD_CPU_KERNEL(max_pool2d_indices, maxPool2dIndices, nullptr)
+PUSHFORWARD_CPU_KERNEL(max_pool2d_pushforward, maxPool2dPushforward, nullptr)
 PUSHFORWARD_CPU_KERNEL(pool_gather, poolGather, nullptr)
 PUSHFORWARD_CPU_KERNEL(pool_scatter, poolScatter, nullptr)
 PUSHFORWARD_CPU_KERNEL(avg_pool2d, avgPool2d, nullptr)

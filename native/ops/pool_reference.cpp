@@ -69,6 +69,22 @@ void maxPool2dIndices(const KernelCall& call) {
       });
 }
 
+void maxPool2dPushforward(const KernelCall& call) {
+  const PoolParameters& p = parametersOf(call);
+  const double *x = input(call, 0), *xDot = input(call, 1);
+  double *y = output(call, 2), *yDot = output(call, 3);
+  const int64_t results = p.batch * p.outHeight * p.outWidth * p.channels;
+  bool any = false;
+  forEachElement(
+      p, [&](int64_t) { any = false; },
+      [&](int64_t out, int64_t in, int64_t) {
+        if (any && !(x[in] > y[out]) && !(std::isnan(x[in]) && !std::isnan(y[out]))) return;
+        any = true;
+        y[out] = x[in];
+        for (int64_t k = 0; k < p.directions; ++k) yDot[k * results + out] = xDot[k * imageCount(p) + in];
+      });
+}
+
 void poolGather(const KernelCall& call) {
   const double* x = input(call, 0);
   double* y = output(call, 2);
@@ -110,6 +126,7 @@ void avgPool2dPullback(const KernelCall& call) {
 
 PUSHFORWARD_REFERENCE_KERNEL(max_pool2d, maxPool2d)
 PUSHFORWARD_REFERENCE_KERNEL(max_pool2d_indices, maxPool2dIndices)
+PUSHFORWARD_REFERENCE_KERNEL(max_pool2d_pushforward, maxPool2dPushforward)
 PUSHFORWARD_REFERENCE_KERNEL(pool_gather, poolGather)
 PUSHFORWARD_REFERENCE_KERNEL(pool_scatter, poolScatter)
 PUSHFORWARD_REFERENCE_KERNEL(avg_pool2d, avgPool2d)

@@ -37,7 +37,7 @@ function caseOf({ outer = [], n, m, d, e, causal = false }: Sizes): OpCase {
 
 const odd = [1, 3, 17, 65];
 const groups: Sample[][] = [
-  // Every pair of lengths; features around the vector widths; several tiles of 64, 32 and 16 queries, several panels of 256 keys.
+  // Every pair of lengths; features around the vector widths; several tiles of 128, 64, 63 and 16 queries, several panels of 256 keys.
   odd.flatMap((n) =>
     odd.flatMap((m) =>
       [false, true].filter((causal) => !causal || m >= n).map((causal) => caseOf({ n, m, d: 5, e: 3, causal })),
@@ -48,9 +48,9 @@ const groups: Sample[][] = [
     caseOf({ n: 17, m: 17, d: 2, e: size, causal: true }),
     caseOf({ outer: [2, 1], n: 2, m: 3, d: size, e: size, causal: true }),
   ]),
-  [caseOf({ n: 130, m: 130, d: 3, e: 2, causal: true })],
-  [caseOf({ n: 67, m: 300, d: 2, e: 2 })],
-  [caseOf({ n: 35, m: 1030, d: 2, e: 1 })],
+  [caseOf({ n: 130, m: 130, d: 3, e: 2, causal: true }), caseOf({ n: 133, m: 20, d: 2, e: 3 })],
+  [caseOf({ n: 67, m: 1030, d: 2, e: 1 })],
+  [caseOf({ n: 18, m: 4100, d: 1, e: 1 })],
 ].map((group, g) => group.map((opCase, i) => sampleOf(opCase, 100 * g + i)));
 onEverySet('odd sizes, and lengths of several tiles and panels, within their rounding bounds', async () => {
   for (const group of groups) await checkSamples(group, { device: 'cpu' });
@@ -134,6 +134,25 @@ test('kernels, lowering and the composed ops are one function, with its tangent 
           }
         }
       }
+    }
+  }
+});
+
+onEverySet('tangents of some inputs alone: one direction each, and the others zero', async () => {
+  const sizes = { outer: [2], n: 9, m: 12, d: 5, e: 6 };
+  const x = threeOf(60, sizes);
+  const v = threeOf(70, sizes);
+  for (let given = 1; given < 8; given++) {
+    for (const causal of [false, true]) {
+      const f = (q: Value, k: Value, v: Value): Value => ops.attention(q, k, v, { causal });
+      const dots = v.map((dot, i) => ((given >> i) & 1 ? dot : null)) as typeof v;
+      const wide = dots.map((dot) => (dot === null ? null : double(dot))) as typeof v;
+      const [, yDot] = await jvp(f, x, dots, { device: 'cpu' });
+      const [, expected] = await jvp(f, x.map(double) as [Tensor, Tensor, Tensor], wide, {
+        device: 'reference',
+        fuse: false,
+      });
+      nearly(`inputs ${given} ${causal}`, yDot, expected, 5e-6);
     }
   }
 });

@@ -313,6 +313,12 @@ test('what cannot be is refused, with both sides', async () => {
   for (const misuse of misuses) await refuses(misuse);
 });
 
+test('a tangent of the bias alone, through filters of several blocks of depth', async () => {
+  const along = (b: Value): Value => ops.conv2d(given(1, 3, 3, 130), given(3, 3, 130, 2), b, { activation: 'tanh' });
+  const dots = tensor(Float32Array.of(3, -2));
+  assert.equal([...(await jvp(along, [given(2)], [dots], { device: 'cpu' }))[1].data], [3, -2]);
+});
+
 test('images without pixels, channels or examples', async () => {
   const run = async (x: number[], w: number[], padding = 0): Promise<Tensor> =>
     evaluate((a: Value, b: Value) => ops.conv2d(a, b, { padding }), { device: 'cpu' })(given(...x), given(...w));
@@ -320,6 +326,9 @@ test('images without pixels, channels or examples', async () => {
   assert.equal((await run([1, 3, 3, 0], [3, 3, 0, 2])).data, Float32Array.of(0, 0));
   assert.equal([...(await run([1, 3, 3, 2], [3, 3, 2, 0])).shape], [1, 1, 1, 0]);
   assert.equal((await run([1, 0, 0, 1], [1, 1, 1, 1], 1)).data, new Float32Array(4));
+  const along = (w: Value): Value => ops.conv2d(given(1, 3, 3, 2), w);
+  const [, dots] = await jvp(along, [given(3, 3, 2, 0)], [given(3, 3, 2, 0)], { device: 'cpu' });
+  assert.equal([...dots.shape], [1, 1, 1, 0]);
 });
 
 test('a model of convolutions and pools: names, shapes, a step', async () => {

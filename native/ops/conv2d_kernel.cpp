@@ -39,7 +39,7 @@ Cut cutOf(int64_t pixels, int64_t depth, int64_t columns, int64_t directions, co
   const int64_t room = minimum(matrixRoom / cut.depthBlock, maxColumns) / tileColumns * tileColumns;
   const int64_t wide = maximum(tileColumns, minimum(roundUp(columns, tileColumns), room));
   // As equal as can be: 3 blocks of 64, not 128 and 64.
-  cut.columnBlock = roundUp(ceilDivide(columns, maximum(1, ceilDivide(columns, wide))), tileColumns);
+  cut.columnBlock = roundUp(maximum(1, ceilDivide(columns, maximum(1, ceilDivide(columns, wide)))), tileColumns);
   cut.matrix = cut.depthBlock * cut.columnBlock;
   cut.group = minimum(directions, maxGroup);
   if (wDot.kind == TangentKind::lowRank) {
@@ -309,7 +309,7 @@ void multiplyBlock(const Convolution& v, const Pass& pass, int64_t row, int64_t 
     const bool lastPass = pass.direction + pass.directions >= v.directions;
     finishPrimal(v, pass, row, rows, lastPass, slopes, z, micro);
   }
-  const bool ready = dense || v.stacked || !pass.first;
+  const bool ready = dense || v.stacked || (v.lowRank() && !pass.first);
   for (int64_t k = 0; k < pass.directions; ++k)
     if (pass.last || v.lowRank()) finishTangent(v, pass, k, row, rows, ready, projection, slopes);
 }

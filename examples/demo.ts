@@ -91,7 +91,8 @@ interface Run {
   readonly rate: number;
   readonly trainer: Trainer;
   readonly firstLoss: number;
-  readonly lastLoss: number;
+  /** Over the first 10,000 training images, after the last step. */
+  readonly trainLoss: number;
   readonly test: Evaluation;
   /** Of the training alone: before the evaluation. */
   readonly bytes: ReturnType<Trainer['memory']>;
@@ -154,7 +155,7 @@ async function train(
     bytes,
     trainer,
     firstLoss: mean(losses.slice(0, tenth)),
-    lastLoss: mean(losses.slice(-tenth)),
+    trainLoss: (await trainer.evaluate(sets.train.slice(0, 10_000), { batchSize: 500 })).loss,
     test: await trainer.evaluate(sets.test, { batchSize: 500 }),
     millisecondsPerStep: busy / trainer.steps,
   };
@@ -180,7 +181,7 @@ function printTable(runs: readonly Run[], ratios: readonly Ratio[]): void {
           run.name,
           run.rate,
           run.firstLoss.toFixed(3),
-          run.lastLoss.toFixed(3),
+          run.trainLoss.toFixed(3),
           accuracy,
           run.millisecondsPerStep.toFixed(2),
           ratio,
@@ -221,7 +222,7 @@ async function main(): Promise<void> {
   console.log(`
 R_f, R_b: time of a full step, sampling and update included, over the bare forward pass, interleaved in one run.
 Device ${forward.trainer.device}, ${settings.samplerName} tangents, ${settings.directions} direction(s), seed ${settings.seed}.`);
-  const faster = back.lastLoss < forward.lastLoss ? 'Backprop' : 'The forward gradient';
+  const faster = back.trainLoss < forward.trainLoss ? 'Backprop' : 'The forward gradient';
   console.log(`${faster} learns faster, step for step, each at its own rate.`);
   for (const { trainer } of runs) trainer.dispose();
 }

@@ -120,7 +120,11 @@ test('in reverse, with two carries that change places, without sequences', async
 });
 
 /** Bytes of the plan of one training step over T steps of time. */
-async function bytes(length: number, gradient: GradientEstimator): Promise<{ workspace: number; tape: number }> {
+async function bytes(
+  length: number,
+  gradient: GradientEstimator,
+  checkpoint = 1,
+): Promise<{ workspace: number; tape: number }> {
   const model = (x: Value): Value => {
     const xs = x.transpose([1, 0, 2]);
     const wx = parameter('wx', [N, 32]);
@@ -133,7 +137,9 @@ async function bytes(length: number, gradient: GradientEstimator): Promise<{ wor
         .matmul(wx),
       0,
     );
-    const [last] = scan((h: Value, v: Value) => [ops.dense(v, wx, b).add(h.matmul(wh)).tanh()], start, xs);
+    const [last] = scan((h: Value, v: Value) => [ops.dense(v, wx, b).add(h.matmul(wh)).tanh()], start, xs, {
+      checkpoint,
+    });
     return last.matmul(parameter('out', [32, 1]));
   };
   const trainer = new Trainer({
@@ -164,6 +170,30 @@ test('forward mode needs as much workspace for 10,000 steps of time as for 100; 
   assert.ok(long.tape > 90 * short.tape, `${short.tape} and ${long.tape} bytes`);
 });
 
+test('checkpointed every 2 steps: the same derivatives, and a shorter tape', async () => {
+  const even = [wave([6, B, N], 0), ...args.slice(1)] as Five;
+  const run =
+    (checkpoint: number): F =>
+    (xs, h, wx, wh, b) => {
+      const [last, ys] = scan(cell(wx, wh, b), h, xs, { checkpoint });
+      return last.square().sum().add(ys.sin().sum());
+    };
+  const [plain, cut] = [run(1), run(2)];
+  for (let argnums = 0; argnums < even.length; argnums++) {
+    const own = { ...reference, argnums };
+    near(`grad ${argnums}`, await grad(cut, own)(...even), await grad(plain, own)(...even), 1e-13);
+  }
+  near(
+    'jvp',
+    await jvp(cut, even, [wave([6, B, N], 10), ...dots.slice(1)] as Five, reference),
+    await jvp(plain, even, [wave([6, B, N], 10), ...dots.slice(1)] as Five, reference),
+    1e-13,
+  );
+  const short = await bytes(10_000, backprop(), 100);
+  const long = await bytes(10_000, backprop());
+  assert.ok(short.tape < 0.2 * long.tape, `${short.tape} and ${long.tape} bytes`);
+});
+
 test('misuse', async () => {
   const refused = async (f: (x: Value) => unknown, code: string): Promise<void> => {
     try {
@@ -180,6 +210,7 @@ test('misuse', async () => {
   await refused((x) => scan((c: Value) => c as never, zero(x), x), 'INVALID_ARGUMENT');
   await refused((x) => scan((c: Value) => [c], zero(x), undefined), 'INVALID_ARGUMENT');
   await refused((x) => scan((c: Value, v: Value) => [c, v], zero(x), x, { length: 3 }), 'SHAPE_MISMATCH');
+  await refused((x) => scan((c: Value, v: Value) => [c, v], zero(x), x, { checkpoint: 2 }), 'INVALID_ARGUMENT');
 });
 
 test.run();

@@ -20,7 +20,7 @@ import { gather } from '../ops/gather.ts';
 import { layerNorm as layerNormOp, type NormOptions, rmsNorm as rmsNormOp } from '../ops/norm.ts';
 import { type Pair, readPair } from '../ops/pair.ts';
 import { type Activation, dense as denseOp } from '../ops/product.ts';
-import { reshape } from '../ops/shape.ts';
+import { flatten as flattenOp } from '../ops/shape.ts';
 import { currentGraph, type ParameterTable } from '../trace/graph.ts';
 import type { Value } from '../trace/value.ts';
 import { type Initializer, parameter, scopePrefix, shared, withScope } from './parameter.ts';
@@ -135,7 +135,7 @@ export function avgPool2d(options: Pool2dOptions): Model {
 
 /** [B, …] → [B, product of the rest]. */
 export function flatten(): Model {
-  return (x) => reshape(x, [x.shape[0] ?? 1, x.shape.slice(1).reduce((product, size) => product * size, 1)]);
+  return (x) => flattenOp(x);
 }
 
 /** max(x, 0) */

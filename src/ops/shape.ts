@@ -1,6 +1,7 @@
 // Ops that move data and change none of it.
 import { assertFinite, assertInteger, describe, PushforwardError, readOptions } from '../errors.ts';
-import { emit } from '../trace/graph.ts';
+import { sizeOf } from '../tensor.ts';
+import { currentGraph, emit } from '../trace/graph.ts';
 import type { Operand, Value } from '../trace/value.ts';
 
 function integers(where: string, name: string, value: unknown, min: number): readonly number[] {
@@ -13,6 +14,16 @@ function integers(where: string, name: string, value: unknown, min: number): rea
 /** The same elements in another shape; one size may be -1 and is then found. */
 export function reshape(x: Operand, shape: readonly number[]): Value {
   return emit('reshape', [x], { shape: integers('reshape', 'shape', shape, -1) });
+}
+
+/** [B, …] → [B, product of the rest]. */
+export function flatten(x: Operand): Value {
+  const graph = currentGraph('flatten');
+  const value = graph.operand('flatten', x);
+  const [first] = value.shape;
+  if (first === undefined)
+    throw new PushforwardError('SHAPE_MISMATCH', 'flatten', 'at least one axis', describe(value));
+  return emit('reshape', [value], { shape: [first, sizeOf(value.shape.slice(1))] }, 'flatten');
 }
 
 /** Axis i of the result is axis `permutation[i]` of x. Default: the axes reversed */

@@ -1,5 +1,6 @@
 // scan: a loop over time inside a traced function, one node whatever its length.
 import { assertBoolean, assertFunction, assertInteger, describe, PushforwardError, readOptions } from '../errors.ts';
+import { reshape } from '../ops/shape.ts';
 import { operandLeaf, traceBody } from '../trace/body.ts';
 import { currentGraph } from '../trace/graph.ts';
 import type { Value } from '../trace/value.ts';
@@ -12,6 +13,11 @@ export interface ScanOptions {
   length?: number;
   /** From the last step to the first; what is stacked keeps its place in time. Default: false */
   reverse?: boolean;
+  /**
+   * Reverse mode keeps the carry of every so many steps and runs through the steps between once more: less memory, √T at its least where
+   * this is √T. It must divide the length. Default: 1, the carry of every step
+   */
+  checkpoint?: number;
 }
 
 const empty: Structure = { kind: 'array', items: [] };
@@ -34,8 +40,10 @@ export function scan<C, X, Y>(
   options?: ScanOptions,
 ): [carry: C, ys: Y] {
   assertFunction('scan', 'f', f);
-  const { length, reverse = false } = readOptions<ScanOptions>('scan', options, ['length', 'reverse']);
+  const read = readOptions<ScanOptions>('scan', options, ['length', 'reverse', 'checkpoint']);
+  const { length, reverse = false, checkpoint = 1 } = read;
   assertBoolean('scan', 'reverse', reverse);
+  assertInteger('scan', 'checkpoint', checkpoint, 1, 2 ** 31 - 1);
   const graph = currentGraph('scan');
   const first = flatten('scan', carry, operandLeaf, 'carry');
   const over =
@@ -43,6 +51,7 @@ export function scan<C, X, Y>(
   const carries = first.leaves.map((leaf) => graph.operand('scan', leaf));
   const sequences = over.leaves.map((leaf) => graph.operand('scan', leaf));
   const steps = stepsOf(sequences, length);
+  if (checkpoint > 1) return blocked(f, carry, over.structure, sequences, steps, checkpoint, reverse);
   const elements = sequences.map(({ shape, dtype }) => ({ shape: shape.slice(1), dtype }));
   const structure: Structure = { kind: 'array', items: [first.structure, over.structure] };
   const body = traceBody('scan', f as unknown as Traceable, structure, [...carries, ...elements], graph.context, graph);
@@ -83,4 +92,29 @@ function stepsOf(sequences: readonly Value[], length: unknown): number {
     throw new PushforwardError('SHAPE_MISMATCH', 'scan', `length ${steps}, as the sequences have`, String(length));
   }
   return steps as number;
+}
+
+/** A scan over blocks of `size` steps, each of them a scan: reverse mode keeps the carry of a block and computes its steps again. */
+function blocked<C, X, Y>(
+  f: (carry: C, x: X) => readonly [C, Y] | readonly [C],
+  carry: C,
+  structure: Structure,
+  sequences: readonly Value[],
+  steps: number,
+  size: number,
+  reverse: boolean,
+): [carry: C, ys: Y] {
+  if (steps % size !== 0) {
+    throw new PushforwardError('INVALID_ARGUMENT', 'scan', `checkpoint to divide the ${steps} steps`, String(size));
+  }
+  const blocks = steps / size;
+  const cut = sequences.map((sequence) => reshape(sequence, [blocks, size, ...sequence.shape.slice(1)]));
+  const block = (c: C, x: X): [C, Y] => scan(f, c, x, { length: size, reverse });
+  const [last, stacked] = scan(block, carry, unflatten(structure, cut) as X, { length: blocks, reverse });
+  const { leaves, structure: form } = flatten('scan', stacked, operandLeaf, 'ys');
+  const joined = leaves.map((leaf) => {
+    const y = leaf as Value;
+    return reshape(y, [steps, ...y.shape.slice(2)]);
+  });
+  return [last, unflatten(form, joined) as Y];
 }

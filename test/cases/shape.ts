@@ -16,6 +16,8 @@ export const shapeCases: readonly OpCase[] = [
   moves('reshape', { shape: [4, -1] }, normal(2, 3, 4)),
   moves('reshape', { shape: [1, 1, 1] }, normal()),
   moves('reshape', { shape: [] }, normal(1, 1)),
+  moves('flatten', {}, normal(2, 3, 4)),
+  moves('flatten', {}, normal(3)),
   moves('transpose', {}, normal(3, 5)),
   moves('transpose', {}, normal(2, 3, 4)),
   moves('transpose', { permutation: [2, 0, 1] }, normal(2, 3, 4)),

@@ -260,6 +260,7 @@ const special: Readonly<Record<string, OracleOp>> = {
     const known = (shape as number[]).filter((n) => n !== -1);
     return { shape: (shape as number[]).map((n) => (n === -1 ? x!.data.length / size(known) : n)), data: x!.data };
   },
+  flatten: (_, [x]) => ({ shape: [x!.shape[0]!, size(x!.shape.slice(1))], data: x!.data }),
   transpose: (_, [x], { permutation }) => transpose(x!, permutation as number[] | undefined),
   broadcast: (_, [x], { shape }) => build(shape as number[], (index) => at(x!, index)),
   concat: (_, inputs, { axis = 0 }) => {

@@ -1,8 +1,12 @@
-// npm run bench -- step [--write]: what a training step costs.
+// npm run bench -- step [--write]: what a training step costs. npm run bench -- ops [name…]: what every op costs.
+import { opsBenchmark } from './ops.ts';
 import { stepBenchmark } from './step.ts';
 
 const [name = 'step', ...flags] = process.argv.slice(2);
-const benchmarks: Readonly<Record<string, (flags: readonly string[]) => Promise<void>>> = { step: stepBenchmark };
+const benchmarks: Readonly<Record<string, (flags: readonly string[]) => Promise<void>>> = {
+  step: stepBenchmark,
+  ops: opsBenchmark,
+};
 const benchmark = Object.hasOwn(benchmarks, name) ? benchmarks[name] : undefined;
 if (benchmark === undefined) {
   console.error(`bench: expected ${Object.keys(benchmarks).join(', ')} but received ${name}`);

@@ -38,7 +38,7 @@ const boundsOf = (golden: OpCase): Truth =>
 
 const here = opCases.filter(({ op }) => op in ops);
 const missing = [...new Set(opCases.filter(({ op }) => !(op in ops)).map(({ op }) => op))];
-console.log(`SKIP golden cases of ${missing.join(', ')}: ops of a later version`);
+if (missing.length > 0) console.log(`SKIP golden cases of ${missing.join(', ')}: ops of a later version`);
 const functions = here.map(functionOf);
 const bounds = here.map(boundsOf);
 const usage = new Map<string, Usage>();

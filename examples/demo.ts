@@ -201,7 +201,14 @@ function printTable(runs: readonly Run[], ratios: readonly Ratio[]): void {
 }
 
 async function main(): Promise<void> {
-  const settings = readSettings();
+  let settings: Settings | undefined;
+  try {
+    settings = readSettings();
+  } catch (error) {
+    console.error(`${(error as Error).message}\n\n${usage}`);
+    process.exitCode = 1;
+    return;
+  }
   if (settings === undefined) {
     process.stdout.write(usage);
     return;

@@ -157,11 +157,17 @@ async function checkAll(options: RunOptions, tolerance: Tolerance): Promise<void
   }
 }
 
-const later = training.runs.filter((run) => !isHere(run)).length;
-console.log(`SKIP ${later} golden training runs: activity, per-example and projection estimators of a later version`);
+const later = training.runs.flatMap((run, i) => (isHere(run) ? [] : [i]));
+for (const i of later) {
+  const { perturb, perExample, combine } = training.runs[i] as TrainingRun;
+  const missing =
+    perturb === 'activities' ? 'perturbed activities' : perExample ? 'directions per example' : `combine: '${combine}'`;
+  console.log(`SKIP golden training run ${i}: ${missing}, an estimator of a later version`);
+  test.skip(`run ${i}`);
+}
 
 test('the runs that are here', () => {
-  assert.is(training.runs.length - later, 14);
+  assert.is(training.runs.length - later.length, 14);
 });
 for (const fuse of [true, false]) {
   const how = fuse ? 'fused' : 'unfused';

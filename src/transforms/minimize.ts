@@ -19,7 +19,7 @@ import { leafData, leafType, traceContext } from './execute.ts';
 
 /** Options of {@link minimize}. */
 export interface MinimizeOptions extends RunOptions {
-  /** Steps to take, at least 1. */
+  /** Steps to take, an integer from 1 to 1e8. */
   steps: number;
   /** Made by `forwardGradient` or `backprop`. */
   gradient: GradientEstimator;
@@ -63,7 +63,7 @@ export async function minimize<P>(
     recordEvery,
     ...run
   } = readOptions<MinimizeOptions>(where, options, names);
-  assertInteger(where, 'steps', steps, 1, 1e9);
+  assertInteger(where, 'steps', steps, 1, 1e8); // a rate, a loss and what is recorded of each are kept
   if (recordEvery !== undefined) assertInteger(where, 'recordEvery', recordEvery, 1, 1e9);
   const estimator = toGradientEstimator(where, 'gradient', gradient) as KnownEstimator;
   const rule = toOptimizer(where, 'optimizer', optimizer) as KnownOptimizer;

@@ -13,6 +13,7 @@ import {
   type Optimizer,
   ops,
   type RunOptions,
+  rademacher,
   sgd,
   type Tensor,
   Trainer,
@@ -150,6 +151,22 @@ test('a gru over 10,000 steps of time needs the workspace of 100 in forward mode
   }
   const [short, long] = [await bytes(100, backprop()), await bytes(10_000, backprop())];
   assert.ok(long.tape > 90 * short.tape && long.tape < 110 * short.tape, `${short.tape} and ${long.tape} bytes`);
+});
+
+test('inside a gru too, no generated tangent is stored whole', async () => {
+  const units = 512;
+  for (const sampler of [gaussian(), rademacher(), lowRank({ rank: 1 })]) {
+    const gradient = forwardGradient({ sampler });
+    const trainer = trainerOf(nn.sequential(nn.gru(units), nn.dense(1)), gradient, sgd({ learningRate: 1e-3 }), T, {
+      device: 'cpu',
+      threads: 1,
+    });
+    const inputs = tensor(new Float32Array(B * T * N).fill(0.1), [B, T, N]);
+    await trainer.step({ inputs, targets: tensor(new Float32Array(B), [B, 1]) });
+    const [{ workspace }, weights] = [trainer.memory(), 4 * units * 3 * units];
+    assert.ok(workspace < weights / 4, `${sampler.kind}: ${workspace} bytes beside ${weights} of wh`);
+    trainer.dispose();
+  }
 });
 
 test('misuse', () => {

@@ -1,4 +1,5 @@
 // Layers: shared parameters, embeddings, the normalisations as they train, dropout by the law of stream 2.
+// One file for all layers: a case each, on the same small trainer.
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { native } from '../src/binding.ts';

@@ -1,5 +1,6 @@
 // Bad input to the transformations, to ops inside a traced function, and the mistakes of tracing: each a PushforwardError with its code
 // and a sentence with both sides. Nothing here may crash, hang or leave the next call in a bad state.
+// It is long because it is one table.
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import {

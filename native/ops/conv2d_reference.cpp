@@ -1,9 +1,9 @@
 // Convolutions in float64, as conv2d.h writes them: the judge of conv2d_kernel.cpp and conv2d_pullback_kernel.cpp.
 #include <vector>
 
-#include "core/philox.h"
 #include "ops/conv2d.h"
 #include "ops/elementwise_reference.h"
+#include "ops/tangent_reference.h"
 
 namespace pushforward::reference {
 
@@ -33,31 +33,6 @@ static void addConvolution(const Conv2dShape& c, const double* x, const double* 
       for (int64_t j = 0; j < c.filters; ++j)
         z[out * c.filters + j] += x[in * c.channels + i] * w[(tap * c.channels + i) * c.filters + j];
   });
-}
-
-/** Tangent k of an operand seen as [rows, n]; empty when it is zero. */
-static std::vector<double> tangentOf(const TangentOperand& operand, const RunState& state, const double* given,
-                                     int64_t k, int64_t rows, int64_t n) {
-  std::vector<double> v(operand.kind == TangentKind::zero ? 0 : static_cast<size_t>(rows * n));
-  const Draw draw = {
-      {state.key[0], state.key[1]}, operand.parameter, operand.stream, static_cast<uint32_t>(k), state.step};
-  switch (operand.kind) {
-    case TangentKind::zero:
-      break;
-    case TangentKind::given:
-      v.assign(given + k * rows * n, given + (k + 1) * rows * n);
-      break;
-    case TangentKind::gaussian:
-      fillGaussian(draw, n, 0, rows, v.data());
-      break;
-    case TangentKind::rademacher:
-      fillRademacher(draw, n, 0, rows, v.data());
-      break;
-    case TangentKind::lowRank:
-      fillLowRank(draw, operand.rank, rows, n, 0, rows, v.data());
-      break;
-  }
-  return v;
 }
 
 static std::vector<double> preActivation(const Conv2dShape& c, const double* x, const double* w, const double* b) {

@@ -2,9 +2,9 @@
 // dense_kernel.cpp.
 #include <vector>
 
-#include "core/philox.h"
 #include "ops/dense.h"
 #include "ops/elementwise_reference.h"
+#include "ops/tangent_reference.h"
 
 namespace pushforward::reference {
 
@@ -17,31 +17,6 @@ static void addProduct(const double* x, const double* w, int64_t rows, int64_t i
   for (int64_t row = 0; row < rows; ++row)
     for (int64_t i = 0; i < in; ++i)
       for (int64_t j = 0; j < out; ++j) z[row * out + j] += x[row * in + i] * w[i * out + j];
-}
-
-/** Tangent k of an operand [rows, n]; empty when it is zero. */
-static std::vector<double> tangentOf(const TangentOperand& operand, const RunState& state, const double* given,
-                                     int64_t k, int64_t rows, int64_t n) {
-  std::vector<double> v(operand.kind == TangentKind::zero ? 0 : static_cast<size_t>(rows * n));
-  const Draw draw = {
-      {state.key[0], state.key[1]}, operand.parameter, operand.stream, static_cast<uint32_t>(k), state.step};
-  switch (operand.kind) {
-    case TangentKind::zero:
-      break;
-    case TangentKind::given:
-      v.assign(given + k * rows * n, given + (k + 1) * rows * n);
-      break;
-    case TangentKind::gaussian:
-      fillGaussian(draw, n, 0, rows, v.data());
-      break;
-    case TangentKind::rademacher:
-      fillRademacher(draw, n, 0, rows, v.data());
-      break;
-    case TangentKind::lowRank:
-      fillLowRank(draw, operand.rank, rows, n, 0, rows, v.data());
-      break;
-  }
-  return v;
 }
 
 static std::vector<double> preActivation(const DenseParameters& p, const double* x, const double* w, const double* b) {

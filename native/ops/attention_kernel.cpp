@@ -66,9 +66,9 @@ void product(const Space& space, Matrix a, Matrix b, int64_t rows, int64_t colum
         const Matrix right = b.at(begin, j);
         const bool direct = count <= tileRows && b.columnStride == 1 && width == tileColumns;
         if (!direct) packColumns(right, width, depth, space.panel);
-        multiplyPanel(space.packed, count, 0, blockCount(count), depth, direct ? right.data : space.panel,
-                      direct ? b.rowStride : tileColumns, width, c + row * cStride + j, cStride,
-                      accumulate || begin > 0, space.panel, 0, 0);
+        multiplyPanel(space.packed, count, 0, blockCount(count), depth,
+                      direct ? Panel{right.data, b.rowStride} : Panel{space.panel, tileColumns}, width,
+                      c + row * cStride + j, cStride, accumulate || begin > 0, {});
       }
     }
   }

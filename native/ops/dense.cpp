@@ -118,7 +118,6 @@ DenseParameters parametersOf(const PlanContext& context) {
   p.rows = x.product(0, x.rank() - 1);
   p.in = w[0];
   p.out = w[1];
-  p.hasBias = context.input.size() > 2 && context.input[2];
   p.activation = activationMicro(activationOf(attributes));
   p.slope = slopeMicro(activationOf(attributes));
   if (context.node.op->name != "dense_pushforward") return p;

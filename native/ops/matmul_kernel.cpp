@@ -40,10 +40,12 @@ static void multiplyTask(Matrix a, Matrix b, int64_t rows, int64_t columns, int6
       const Matrix right = b.at(begin, j);
       const bool direct = rows <= tileRows && b.columnStride == 1 && width == tileColumns;
       if (!direct) packColumns(right, width, depth, panel);
-      const bool more = b.columnStride == 1 && j + width < columns;
-      multiplyPanel(packed, rows, 0, blockCount(rows), depth, direct ? right.data : panel,
-                    direct ? b.rowStride : tileColumns, width, y + j, yStride, begin > 0, right.data + tileColumns,
-                    b.rowStride, more ? minimum(tileColumns, columns - j - width) : 0);
+      Lines next;
+      if (b.columnStride == 1)
+        next = {right.data + tileColumns, b.rowStride, minimum(tileColumns, columns - j - width)};
+      multiplyPanel(packed, rows, 0, blockCount(rows), depth,
+                    direct ? Panel{right.data, b.rowStride} : Panel{panel, tileColumns}, width, y + j, yStride,
+                    begin > 0, next);
     }
   }
 }

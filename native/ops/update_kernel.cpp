@@ -49,16 +49,16 @@ static Coefficients coefficientsOf(const UpdateParameters& p, const RunState& st
 }
 
 /**
- * A piece of the parameter and of its state; `ahead` floats further on is what will be wanted some 200 cycles later.
+ * A span of the parameter and of its state; `ahead` floats further on is what will be wanted some 200 cycles later.
  */
-struct Piece {
+struct Span {
   float *parameter, *first, *second;
   const float* gradient;
   int64_t ahead;
 };
 
 template <Rule rule, bool state>
-PUSHFORWARD_INLINE void updateVector(const Coefficients& c, float scale, const Piece& at, int64_t i, int count) {
+PUSHFORWARD_INLINE void updateVector(const Coefficients& c, float scale, const Span& at, int64_t i, int count) {
   const auto fetch = [&](float* from) {
     if (lanes == 16 || i % 16 == 0) __builtin_prefetch(from + i + at.ahead, 1);
   };
@@ -93,7 +93,7 @@ PUSHFORWARD_INLINE void updateVector(const Coefficients& c, float scale, const P
 }
 
 template <Rule rule, bool state>
-static void updatePiece(const Coefficients& c, float scale, Piece at, int64_t count) {
+static void updatePiece(const Coefficients& c, float scale, Span at, int64_t count) {
   int64_t i = 0;
   for (; i + lanes <= count; i += lanes) updateVector<rule, state>(c, scale, at, i, lanes);
   if (i < count) updateVector<rule, state>(c, scale, at, i, static_cast<int>(count - i));
@@ -105,7 +105,7 @@ struct Update {
   Coefficients c;
   float *parameter, *first, *second;
   const float *gradient, *coefficient, *x, *delta;
-  void (*piece)(const Coefficients& c, float scale, Piece at, int64_t count);
+  void (*piece)(const Coefficients& c, float scale, Span at, int64_t count);
 
   void apply(int64_t offset, const float* from, int64_t count, float scale, int64_t ahead) const {
     const auto at = [&](float* base) { return base == nullptr ? nullptr : base + offset; };
@@ -236,8 +236,8 @@ static void applyProduct(const Update& u) {
         const int64_t width = minimum(tileColumns, columns - j);
         const float* from = u.delta + begin * p.n + column + j;
         packColumns({from, p.n, 1}, width, depth, panel);
-        multiplyPanel(packed, rows, 0, blockCount(rows), depth, panel, tileColumns, width, g + j, tile.columns,
-                      begin > 0, from + tileColumns, p.n, maximum(0, minimum(tileColumns, columns - j - width)));
+        multiplyPanel(packed, rows, 0, blockCount(rows), depth, {panel, tileColumns}, width, g + j, tile.columns,
+                      begin > 0, {from + tileColumns, p.n, minimum(tileColumns, columns - j - width)});
       }
     }
     for (int64_t i = 0; i < rows; ++i)

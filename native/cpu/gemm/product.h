@@ -44,14 +44,45 @@ void packColumns(Matrix b, int64_t columns, int64_t depth, float* out);
 /** Zeroes columns [columns, the next whole vector) of a panel that something else has filled. */
 void padPanel(float* panel, int64_t columns, int64_t depth);
 
+/** A piece of B: rows [top, top + depth) of columns [column, column + columns), columns ≤ tileColumns. */
+struct Piece {
+  int64_t top, depth, column, columns;
+};
+
+/** `count` floats, at least, of each of some rows that are `stride` apart. */
+struct Lines {
+  const float* data = nullptr;
+  int64_t stride = 0, count = 0;
+};
+
 /**
- * c (+)= A B for blocks [first, last) of `rows`: a packed by packRows, b a panel (bStride tileColumns) or, with
- * tileColumns columns, B as it stands. [next, next + nextColumns) and the rows after it, nextStride apart, are what
- * will be read after this panel.
+ * B [in, out], row by row; or, with `panels`, one panel of tileColumns columns after the other (the last may be
+ * narrower, a multiple of `lanes`), each row by row.
  */
-void multiplyPanel(const float* a, int64_t rows, int64_t first, int64_t last, int64_t depth, const float* b,
-                   int64_t bStride, int64_t columns, float* c, int64_t cStride, bool accumulate, const float* next,
-                   int64_t nextStride, int64_t nextColumns);
+struct Weights {
+  const float* data;
+  int64_t in, out;
+  bool panels;
+
+  __attribute__((always_inline)) Lines lines(const Piece& piece) const {
+    if (!panels) return {data + piece.top * out + piece.column, out, piece.columns};
+    const int64_t wide = minimum(tileColumns, out - piece.column);
+    return {data + piece.column * in + piece.top * wide, wide, piece.columns};
+  }
+};
+
+/** A panel as a product reads it: rows `stride` apart, whole vectors. */
+struct Panel {
+  const float* data;
+  int64_t stride;
+};
+
+/**
+ * c (+)= A B for blocks [first, last) of `rows`: a packed by packRows. `next`, which may be nothing, is what will be
+ * read after this panel.
+ */
+void multiplyPanel(const float* a, int64_t rows, int64_t first, int64_t last, int64_t depth, Panel b, int64_t columns,
+                   float* c, int64_t cStride, bool accumulate, const Lines& next);
 
 /** y[j] = Σ_p x[p·xStride] b(p, j), j < columns: a single row needs no packing, each element of b is used once. */
 void multiplyRow(const float* x, int64_t xStride, Matrix b, int64_t columns, int64_t k, float* y);

@@ -78,17 +78,16 @@ static TileFunction tileOf(int64_t count, int64_t vectors) {
   return vectors > 1 ? &multiplyTile<rows, tileVectors> : &multiplyTile<rows, 1>;
 }
 
-void multiplyPanel(const float* a, int64_t rows, int64_t first, int64_t last, int64_t depth, const float* b,
-                   int64_t bStride, int64_t columns, float* c, int64_t cStride, bool accumulate, const float* next,
-                   int64_t nextStride, int64_t nextColumns) {
+void multiplyPanel(const float* a, int64_t rows, int64_t first, int64_t last, int64_t depth, Panel b, int64_t columns,
+                   float* c, int64_t cStride, bool accumulate, const Lines& next) {
   constexpr int64_t line = 16;  // floats of a cache line; a panel has at most two to a row
-  const int64_t vectors = ceilDivide(columns, lanes), lines = ceilDivide(nextColumns, line);
+  const int64_t vectors = ceilDivide(columns, lanes), lines = ceilDivide(next.count, line);
   for (int64_t i = first; i < last; ++i) {
     const int64_t row = blockBegin(rows, i), count = blockBegin(rows, i + 1) - row, begin = i - first;
     // Where there is nothing to fetch, the tile asks again for what it has.
     Prefetch fetch = {a + row * depth, 0, 0};
-    if (begin < lines) fetch = {next + begin * line, nextStride, lines > last - first ? line : 0};
-    tileOf<tileRows>(count, vectors)(depth, a + row * depth, b, bStride, c + row * cStride, cStride,
+    if (begin < lines) fetch = {next.data + begin * line, next.stride, lines > last - first ? line : 0};
+    tileOf<tileRows>(count, vectors)(depth, a + row * depth, b.data, b.stride, c + row * cStride, cStride,
                                      static_cast<int>(columns), accumulate, fetch);
   }
 }

@@ -1,0 +1,203 @@
+// What a dense layer computes beside its products: the factors' projections, and the epilogue of a panel of columns.
+//   projection_kq = scale·(x · a_kq);  y = act(z + b);  ẏ_k = act'(z) ⊙ (ẏ_k + ḃ_k + Σ_q projection_kq b_kqᵀ)
+#pragma once
+#include "cpu/gemm/product.h"
+#include "cpu/micro.h"
+#include "cpu/parallel.h"
+#include "cpu/tangent_panel.h"
+#include "ops/dense.h"
+
+namespace pushforward::cpu::PUSHFORWARD_ISA {
+
+constexpr int64_t epilogueRows = 128;
+constexpr int64_t factorGroup = 32;  // outer products at once
+
+struct DenseCall {
+  const DenseParameters& p;
+  const KernelCall& call;
+  const float *x, *w, *b, *xDot, *wDot, *bDot;
+  float *y, *yDot;
+  bool stacked = false, denseTangent = false, lowRank = false;  // ẋ w; x ẇ by products, by factors
+  bool activation = false, slope = false;                       // 'none' has neither; a slope may be a mere constant
+  float *packed = nullptr, *projection = nullptr;               // projection: scale·(x·a_kq) as [K·rank, rows]
+  float* threadScratch = nullptr;
+};
+
+PUSHFORWARD_INLINE bool computes(const MicroProgram& program) { return program.ops + program.immediates > 0; }
+
+static DenseCall primalCall(const KernelCall& call) {
+  const DenseParameters& p = *static_cast<const DenseParameters*>(call.parameters);
+  const auto at = [&](int i) { return static_cast<float*>(call.operands[i]); };
+  DenseCall d{p, call, at(0), at(1), at(2), nullptr, nullptr, nullptr, at(3), nullptr};
+  d.activation = computes(p.activation);
+  return d;
+}
+
+static DenseCall pushforwardCall(const KernelCall& call) {
+  const DenseParameters& p = *static_cast<const DenseParameters*>(call.parameters);
+  const auto at = [&](int i) { return static_cast<float*>(call.operands[i]); };
+  DenseCall d{p, call, at(0), at(1), at(2), at(3), at(4), at(5), at(6), at(7)};
+  d.activation = computes(p.activation);
+  d.slope = computes(p.slope);
+  d.stacked = p.xDot.kind == TangentKind::given;
+  d.lowRank = p.wDot.kind == TangentKind::lowRank;
+  d.denseTangent = p.wDot.kind != TangentKind::zero && !d.lowRank;
+  return d;
+}
+
+static int64_t projectionFloats(const DenseParameters& p) {
+  return p.wDot.kind == TangentKind::lowRank ? roundUp(p.directions * p.wDot.rank * p.rows, 16) : 0;
+}
+
+PUSHFORWARD_INLINE Float loadFirst(const float* from, int64_t count) {
+  return count >= lanes ? load(from) : loadPartial(from, static_cast<int>(count));
+}
+PUSHFORWARD_INLINE void storeFirst(float* to, Float x, int64_t count) {
+  if (count >= lanes)
+    store(to, x);
+  else
+    storePartial(to, x, static_cast<int>(count));
+}
+
+static Draw drawOf(const DenseCall& d, const TangentOperand& operand, int64_t direction) {
+  const RunState& s = *d.call.state;
+  return {{s.key[0], s.key[1]}, operand.parameter, operand.stream, static_cast<uint32_t>(direction), s.step};
+}
+
+/** projection[kq, row] = scale·Σ_i x[row, i] a_kq[i] for rows [begin, end): sums of 256, added in order. */
+static void projectRows(const DenseCall& d, int64_t begin, int64_t end) {
+  const DenseParameters& p = d.p;
+  constexpr int64_t piece = 256;
+  const int64_t factors = int64_t{p.directions} * p.wDot.rank;
+  const float scale = static_cast<float>(1.0 / __builtin_sqrt(static_cast<double>(p.wDot.rank)));
+  float a[piece];
+  for (int64_t f = 0; f < factors; ++f) {
+    float* out = d.projection + f * p.rows;
+    for (int64_t row = begin; row < end; ++row) out[row] = 0.0f;
+    Draw draw = drawOf(d, p.wDot, f);
+    draw.stream = leftStream;
+    for (int64_t i = 0; i < p.in; i += piece) {
+      const int64_t count = minimum(piece, p.in - i);
+      fillTangentPanel(TangentKind::rademacher, draw, p.in, 0, 1, i, count, a, piece);
+      for (int64_t row = begin; row < end; ++row) {
+        const float* from = d.x + row * p.in + i;
+        Float sum0{}, sum1{};
+        int64_t j = 0;
+        for (; j + 2 * lanes <= count; j += 2 * lanes) {
+          sum0 = multiplyAdd(load(from + j), load(a + j), sum0);
+          sum1 = multiplyAdd(load(from + j + lanes), load(a + j + lanes), sum1);
+        }
+        for (; j < count; j += lanes)
+          sum0 = multiplyAdd(loadFirst(from + j, count - j), loadFirst(a + j, count - j), sum0);
+        out[row] += horizontalSum(sum0 + sum1);
+      }
+    }
+    for (int64_t row = begin; row < end; ++row) out[row] *= scale;
+  }
+}
+
+/**
+ * y = act(z) for rows [row, row + rows) of the panel's columns, and slopes[row][tileColumns] = act'(z) if there are
+ * tangents.
+ */
+static void finishPrimal(const DenseCall& d, int64_t row, int64_t rows, int64_t column, int64_t columns, float* z,
+                         float* slopes, float* scratch) {
+  const DenseParameters& p = d.p;
+  const bool bias = d.b != nullptr, activation = d.activation, empty = p.in == 0;
+  if (!activation && !bias && !empty) return;
+  constexpr int64_t together = microBlock / tileColumns;
+  for (int64_t i = 0; i < rows; i += together) {
+    const int64_t count = minimum(together, rows - i);
+    for (int64_t t = 0; t < count; ++t)
+      for (int64_t j = 0; j < columns; j += lanes) {
+        float* from = d.y + (row + i + t) * p.out + column + j;
+        Float value = empty ? Float{} : loadFirst(from, columns - j);
+        if (bias) value = value + loadFirst(d.b + column + j, columns - j);
+        if (activation)
+          store(z + t * tileColumns + j, value);
+        else
+          storeFirst(from, value, columns - j);
+      }
+    if (!activation) continue;
+    // Columns beyond the last are computed, not stored; they must hold numbers.
+    for (int64_t t = 0; t < count; ++t)
+      for (int64_t j = roundUp(columns, lanes); j < tileColumns; ++j) z[t * tileColumns + j] = 0.0f;
+    const float* input[1] = {z};
+    float* output[1] = {slopes + i * tileColumns};
+    if (d.slope) runMicroProgram(p.slope, count * tileColumns, input, output, scratch);
+    output[0] = z;
+    runMicroProgram(p.activation, count * tileColumns, input, output, scratch);
+    for (int64_t t = 0; t < count; ++t)
+      for (int64_t j = 0; j < columns; j += lanes)
+        storeFirst(d.y + (row + i + t) * p.out + column + j, load(z + t * tileColumns + j), columns - j);
+  }
+}
+
+/** ẏ_k = slope ⊙ (ẏ_k + ḃ_k + Σ_q projection_kq b_kqᵀ); factors [factorGroup, tileColumns] is scratch. */
+static void finishTangent(const DenseCall& d, int64_t k, int64_t row, int64_t rows, int64_t column, int64_t columns,
+                          const float* slopes, float* factors) {
+  const DenseParameters& p = d.p;
+  const int64_t rank = d.lowRank ? p.wDot.rank : 0;
+  bool ready = p.in > 0 && (d.stacked || d.denseTangent);  // ẏ holds the products
+  // ḃ_k takes the place of one more factor, whose coefficient is 1.
+  const bool bias = p.bDot.kind != TangentKind::zero;
+  const int64_t all = rank + (bias ? 1 : 0);
+  int64_t f = 0;
+  do {
+    const int64_t group = minimum(factorGroup, all - f);
+    for (int64_t q = 0; q < group; ++q) {
+      float* to = factors + q * tileColumns;
+      for (int64_t j = 0; j < tileColumns; j += lanes) store(to + j, Float{});
+      if (f + q < rank) {
+        Draw draw = drawOf(d, p.wDot, k * rank + f + q);
+        draw.stream = rightStream;
+        fillTangentPanel(TangentKind::rademacher, draw, p.out, 0, 1, column, columns, to, tileColumns);
+      } else if (p.bDot.kind == TangentKind::given) {
+        for (int64_t j = 0; j < columns; ++j) to[j] = d.bDot[k * p.out + column + j];
+      } else {
+        fillTangentPanel(p.bDot.kind, drawOf(d, p.bDot, k), p.out, 0, 1, column, columns, to, tileColumns);
+      }
+    }
+    const bool last = f + group == all;
+    if (group == 0 && !d.slope && ready) return;
+    for (int64_t i = 0; i < rows; ++i) {
+      float* to = d.yDot + (k * p.rows + row + i) * p.out + column;
+      for (int64_t j = 0; j < columns; j += lanes) {
+        Float sum = ready ? loadFirst(to + j, columns - j) : Float{};
+        for (int64_t q = 0; q < group; ++q) {
+          const Float factor = load(factors + q * tileColumns + j);
+          const bool one = f + q >= rank;
+          sum = one ? sum + factor
+                    : multiplyAdd(broadcast(d.projection[(k * rank + f + q) * p.rows + row + i]), factor, sum);
+        }
+        if (last && d.slope) sum = sum * load(slopes + i * tileColumns + j);
+        storeFirst(to + j, sum, columns - j);
+      }
+    }
+    ready = true;
+    f += group;
+  } while (f < all);
+}
+
+static void epilogue(const DenseCall& d, int64_t row, int64_t rows, int64_t column, int64_t columns, float* scratch) {
+  float* slopes = scratch + maximum(panelFloats, microScratch);
+  float* z = slopes + roundUp(minimum(d.p.rows, epilogueRows) * tileColumns, 16);
+  float* factors = z + microBlock;
+  for (int64_t i = row; i < row + rows; i += epilogueRows) {
+    const int64_t count = minimum(epilogueRows, row + rows - i);
+    finishPrimal(d, i, count, column, columns, z, slopes, scratch);
+    if (d.yDot != nullptr)
+      for (int64_t k = 0; k < d.p.directions; ++k) finishTangent(d, k, i, count, column, columns, slopes, factors);
+  }
+}
+
+/**
+ * Floats of a thread's scratch: a panel, or what the epilogue needs at another time: scratch of a micro-program, slopes,
+ * z, factors.
+ */
+PUSHFORWARD_INLINE int64_t threadFloats(const DenseParameters& p) {
+  const int64_t slopes = minimum(p.rows, epilogueRows) * tileColumns;
+  return maximum(panelFloats, microScratch) + roundUp(slopes, 16) + microBlock + factorGroup * tileColumns;
+}
+
+}  // namespace pushforward::cpu::PUSHFORWARD_ISA

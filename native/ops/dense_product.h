@@ -1,0 +1,243 @@
+// The products of a dense layer: z = x w, ẏ_k = ẋ_k w + x ẇ_k, for a Format of packed operands (cpu/gemm/format.h).
+// Rows of x and of all ẋ_k are packed once; each panel of w multiplies all of them while it is in the cache, and each
+// ẇ_k is generated or packed once for the rows of x.
+#pragma once
+#include "ops/dense_epilogue.h"
+
+namespace pushforward::cpu::PUSHFORWARD_ISA {
+
+// Packed rows, half of an L2 cache of 1 MB.
+constexpr int64_t packedFloats = 512 * panelDepth;
+// Rows that are finished together where w is only read: w comes from L3 once for all of them, and what they write is
+// still near when the epilogue reads it. A drawn ẇ costs more than w's way from L3, so there it is as many as fit.
+constexpr int64_t finishedRows = 128;
+
+/**
+ * Rows that are packed together: rows [first, first + rows) of x, where `primal`, and the same rows of directions
+ * [direction, direction + directions) of ẋ. Part 0 is x's; all of ẋ is one part more, or each direction is.
+ */
+struct Chunk {
+  int64_t first, rows;
+  bool primal;
+  int64_t direction, directions;
+};
+
+/** Rows that lie one after the other in packed rows, in their operand and in the result. */
+struct Part {
+  const float* from;
+  float* to;
+  int64_t rows, begin;  // begin: of the packed rows
+};
+
+PUSHFORWARD_INLINE int64_t totalRows(const Chunk& c) { return c.rows * ((c.primal ? 1 : 0) + c.directions); }
+PUSHFORWARD_INLINE bool joined(const DenseCall& d, const Chunk& c) { return c.rows == d.p.rows && c.directions > 0; }
+PUSHFORWARD_INLINE int64_t partCount(const DenseCall& d, const Chunk& c) {
+  return (c.primal ? 1 : 0) + (joined(d, c) ? 1 : c.directions);
+}
+static Part partOf(const DenseCall& d, const Chunk& c, int64_t part) {
+  const DenseParameters& p = d.p;
+  const int64_t begin = c.primal ? c.rows : 0;
+  if (c.primal && part == 0) return {d.x + c.first * p.in, d.y + c.first * p.out, c.rows, 0};
+  const int64_t k = part - (c.primal ? 1 : 0), row = (c.direction + k) * p.rows + c.first;
+  return {d.xDot + row * p.in, d.yDot + row * p.out, joined(d, c) ? c.rows * c.directions : c.rows, begin + k * c.rows};
+}
+
+static int64_t packedRowsFloats(const DenseParameters& p) {
+  const int64_t rows = p.xDot.kind == TangentKind::given ? p.rows * (1 + p.directions) : p.rows;
+  return roundUp(minimum(rows * p.in, packedFloats), 16);
+}
+
+static size_t denseScratch(const void* parameters, int threads) {
+  const DenseParameters& p = *static_cast<const DenseParameters*>(parameters);
+  return static_cast<size_t>(4 * (packedRowsFloats(p) + projectionFloats(p) + threads * threadFloats(p)));
+}
+
+/** Packs depth [begin, begin + depth) of a chunk, one piece of panelDepth after the other, each with all its rows. */
+template <class Format>
+static void packChunk(const DenseCall& d, const Chunk& chunk, int64_t begin, int64_t depth) {
+  const int64_t total = totalRows(chunk), pieces = ceilDivide(depth, panelDepth);
+  for (int64_t i = 0; i < partCount(d, chunk); ++i) {
+    const Part part = partOf(d, chunk, i);
+    const int64_t blocks = blockCount(part.rows);
+    parallelRanges(d.call, pieces * blocks, 12, 1,  // 5 µs
+                   [&](int64_t from, int64_t to, int) {
+                     for (int64_t unit = from; unit < to; ++unit) {
+                       const int64_t offset = unit / blocks * panelDepth, size = minimum(panelDepth, depth - offset),
+                                     block = unit % blocks;
+                       Format::packRows({part.from + begin + offset, d.p.in, 1}, part.rows, block, block + 1, size,
+                                        d.packed + Format::floats(offset * total + part.begin * size));
+                     }
+                   });
+  }
+}
+
+/** Part `index` of `count` equal shares of n. */
+struct Share {
+  int64_t index, count;
+
+  int64_t begin(int64_t n) const { return n * index / count; }
+  int64_t end(int64_t n) const { return n * (index + 1) / count; }
+};
+
+PUSHFORWARD_INLINE Weights weightsOf(const DenseCall& d) { return {d.w, d.p.in, d.p.out, d.p.panels != 0}; }
+
+/** Adds depth [begin, begin + depth) of all products of a share of a chunk's rows to a panel of columns. */
+template <class Format>
+static void multiplyColumns(const DenseCall& d, const Chunk& chunk, Share share, int64_t begin, int64_t depth,
+                            int64_t column, int64_t columns, float* panel) {
+  const DenseParameters& p = d.p;
+  const int64_t in = p.in, out = p.out, total = totalRows(chunk), parts = partCount(d, chunk);
+  // With a single block of rows an element of w is read once anyway.
+  const bool once = parts == 1 && blockCount(partOf(d, chunk, 0).rows) == 1;
+  for (int64_t offset = 0; offset < depth; offset += panelDepth) {
+    const Piece piece = {begin + offset, minimum(panelDepth, depth - offset), column, columns};
+    const int64_t end = piece.top + piece.depth;
+    // The same columns further down, or the top of the next columns.
+    const Piece next = end < begin + depth
+                           ? Piece{end, minimum(panelDepth, begin + depth - end), column, columns}
+                           : Piece{begin, panelDepth, column + columns, minimum(tileColumns, out - column - columns)};
+    const auto multiply = [&](const Part& part, const Panel& b, float* to, bool accumulate, const Lines& fetch) {
+      const int64_t blocks = blockCount(part.rows);
+      Format::multiply(d.packed + Format::floats(offset * total + part.begin * piece.depth), part.rows,
+                       share.begin(blocks), share.end(blocks), piece.depth, b, columns, to + column, out, accumulate,
+                       fetch);
+    };
+    const Weights w = weightsOf(d);
+    const Panel b = Format::panelOf(w, piece, once, panel);
+    for (int64_t i = 0; i < parts; ++i) {
+      const Part part = partOf(d, chunk, i);
+      multiply(part, b, part.to, piece.top > 0, i == 0 ? Format::linesOf(w, next) : Lines{});
+    }
+    if (!d.denseTangent || !chunk.primal) continue;
+    const Part part = partOf(d, chunk, 0);
+    for (int64_t k = 0; k < p.directions; ++k) {
+      float* to = d.yDot + (k * p.rows + chunk.first) * out;
+      const bool accumulate = d.stacked || piece.top > 0;
+      const Weights wDot = {d.wDot + k * in * out, in, out, false};
+      if (p.wDot.kind == TangentKind::given)
+        multiply(part, Format::panelOf(wDot, piece, once, panel), to, accumulate, Format::linesOf(wDot, next));
+      else
+        multiply(part, Format::drawnPanel(p.wDot.kind, drawOf(d, p.wDot, k), out, piece, panel), to, accumulate, {});
+    }
+  }
+}
+
+/** How the panels are shared out: so many to a task, and their rows among so many tasks. */
+struct Cut {
+  int64_t panels, shares;
+};
+
+/**
+ * `work`: multiplications of one panel; a task has at least 4 million, 15 µs. Rows are cut when there are fewer
+ * panels than threads.
+ */
+static Cut cutPanels(const DenseCall& d, int64_t work) {
+  const int64_t panels = ceilDivide(d.p.out, tileColumns),
+                threads = d.call.parallel == nullptr ? 1 : d.call.parallel->threads;
+  const int64_t least = ceilDivide(int64_t{1} << 22, maximum(work, 1));
+  if (threads <= 1) return {panels, 1};
+  if (panels < threads && least == 1) return {1, minimum(ceilDivide(2 * threads, panels), work >> 22)};
+  return {minimum(panels, maximum(least, ceilDivide(panels, 4 * threads))), 1};
+}
+
+/**
+ * f(panel, share, scratch) for every panel; a thread takes neighbours, so that what it prefetched is what it reads.
+ */
+template <class F>
+static void forPanels(const DenseCall& d, Cut cut, const F& f) {
+  const int64_t panels = ceilDivide(d.p.out, tileColumns);
+  parallelFor(d.call, ceilDivide(panels, cut.panels) * cut.shares, [&](int64_t index, int thread) {
+    const int64_t first = index / cut.shares * cut.panels;
+    for (int64_t i = first; i < minimum(panels, first + cut.panels); ++i)
+      f(i, Share{index % cut.shares, cut.shares}, d.threadScratch + thread * threadFloats(d.p));
+  });
+}
+
+static void finishColumns(const DenseCall& d, int64_t panel, int64_t first, int64_t rows, Share share, float* scratch) {
+  const int64_t column = panel * tileColumns, row = share.begin(rows);
+  epilogue(d, first + row, share.end(rows) - row, column, minimum(tileColumns, d.p.out - column), scratch);
+}
+
+/**
+ * All products of a chunk; with `finish`, and unless rows are cut, also the epilogue of its columns while they are in
+ * the cache. Returns whether that was done.
+ */
+template <class Format>
+static bool multiplyChunk(const DenseCall& d, const Chunk& chunk, bool finish) {
+  const DenseParameters& p = d.p;
+  const int64_t total = totalRows(chunk), room = packedFloats / maximum(total, 1) / panelDepth * panelDepth;
+  const int64_t deep = minimum(p.in, maximum(room, panelDepth));
+  const int64_t tangents = d.denseTangent && chunk.primal ? p.directions * chunk.rows : 0;
+  const Cut cut = cutPanels(d, (total + tangents) * deep * tileColumns);
+  finish = finish && cut.shares == 1 && p.in > 0;
+  for (int64_t begin = 0; begin < p.in; begin += deep) {
+    const int64_t depth = minimum(deep, p.in - begin);
+    packChunk<Format>(d, chunk, begin, depth);
+    forPanels(d, cut, [&](int64_t panel, Share share, float* scratch) {
+      const int64_t column = panel * tileColumns;
+      multiplyColumns<Format>(d, chunk, share, begin, depth, column, minimum(tileColumns, p.out - column), scratch);
+      if (finish && begin + depth == p.in) finishColumns(d, panel, chunk.first, chunk.rows, share, scratch);
+    });
+  }
+  return finish;
+}
+
+static void finishRows(const DenseCall& d, int64_t first, int64_t rows) {
+  forPanels(d, cutPanels(d, 16 * rows * (1 + d.p.directions) * tileColumns),  // operations of an element, roughly
+            [&](int64_t panel, Share share, float* scratch) { finishColumns(d, panel, first, rows, share, scratch); });
+}
+
+/** ẋ_k w of all directions, some rows of some directions at a time. */
+template <class Format>
+static void multiplyTangents(const DenseCall& d) {
+  const int64_t rows = minimum(d.p.rows, finishedRows), directions = maximum(finishedRows / rows, 1);
+  for (int64_t k = 0; k < d.p.directions; k += directions)
+    for (int64_t row = 0; row < d.p.rows; row += rows)
+      multiplyChunk<Format>(d, {row, minimum(rows, d.p.rows - row), false, k, minimum(directions, d.p.directions - k)},
+                            false);
+}
+
+/** x w and, where ẇ is dense, every x ẇ_k, which is drawn or packed once for as many rows of x as fit; then ẋ_k w. */
+template <class Format>
+static void multiplyApart(const DenseCall& d) {
+  const int64_t together = packedFloats / panelDepth;
+  if (d.stacked) multiplyTangents<Format>(d);
+  for (int64_t row = 0; row < d.p.rows; row += together)
+    multiplyChunk<Format>(d, {row, minimum(together, d.p.rows - row), true, 0, 0}, false);
+  finishRows(d, 0, d.p.rows);
+}
+
+template <class Format>
+static void multiplyTogether(const DenseCall& d, int64_t together) {
+  const int64_t directions = d.stacked ? d.p.directions : 0, groups = ceilDivide(d.p.rows, together);
+  for (int64_t i = 0; i < groups; ++i) {
+    const int64_t first = i * d.p.rows / groups, rows = (i + 1) * d.p.rows / groups - first;
+    if (!multiplyChunk<Format>(d, {first, rows, true, 0, directions}, true)) finishRows(d, first, rows);
+  }
+}
+
+template <class Format>
+static void runDense(DenseCall d) {
+  const DenseParameters& p = d.p;
+  if (p.rows <= 0 || p.out <= 0) return;
+  d.packed = static_cast<float*>(d.call.scratch);
+  d.projection = d.packed + packedRowsFloats(p);
+  d.threadScratch = d.projection + projectionFloats(p);
+  if (d.lowRank) {
+    const int64_t work = maximum(1, p.in * p.directions * p.wDot.rank);
+    parallelRanges(d.call, p.rows, maximum(1, 65536 / work), 1,
+                   [&](int64_t begin, int64_t end, int) { projectRows(d, begin, end); });
+  }
+  const int64_t stack = 1 + (d.stacked ? p.directions : 0), most = packedFloats / panelDepth;
+  const int64_t together = d.denseTangent ? p.rows : maximum(finishedRows / stack, 1);
+  if (p.rows == 1 && stack == 1 && !d.denseTangent && p.in > 0) {
+    Format::multiplySingleRow(d.call, d.x, weightsOf(d), d.y);
+    finishRows(d, 0, 1);
+  } else if (together * stack <= most) {
+    multiplyTogether<Format>(d, together);
+  } else {
+    multiplyApart<Format>(d);
+  }
+}
+
+}  // namespace pushforward::cpu::PUSHFORWARD_ISA

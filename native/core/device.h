@@ -15,6 +15,7 @@ struct Device {
   std::string set;   // kernels of this set
   size_t realBytes;  // 8 on reference, 4 on cpu
   int threads;
+  int64_t panelColumns;  // of weights in panels (core/panels.h), 0 where they lie row by row
 };
 
 /** Sets of CPU kernels that this machine can run, best last: baseline, avx2, avx512. */

@@ -44,7 +44,7 @@ std::vector<std::string> instructionSets() {
 
 Device openDevice(const std::string& name, const std::string& isa, int threads) {
   if (threads < 0) fail(Code::INVALID_ARGUMENT, "device", "a number of threads of at least 1", std::to_string(threads));
-  if (name == "reference") return {"reference", "reference", sizeof(double), 1};
+  if (name == "reference") return {"reference", "reference", sizeof(double), 1, 0};
   if (name != "cpu" && name != "auto") {
     if (name == "cuda" || name.rfind("cuda:", 0) == 0)
       fail(Code::NO_DEVICE, "device", "a device of this build (cpu, reference)",
@@ -63,7 +63,9 @@ Device openDevice(const std::string& name, const std::string& isa, int threads) 
          "'" + wanted.substr(0, 40) + "'");
   }
   int cores = usableCores();
-  return {"cpu", wanted, sizeof(float), threads ? std::min(threads, cores) : cores};
+  // Columns of a product's tile: two vectors (cpu/gemm/tile.h).
+  int64_t panelColumns = wanted == "baseline" ? 8 : wanted == "avx2" ? 16 : 32;
+  return {"cpu", wanted, sizeof(float), threads ? std::min(threads, cores) : cores, panelColumns};
 }
 
 DeviceScope::DeviceScope(const Device& device)

@@ -86,6 +86,7 @@ MatmulParameters parametersOf(const PlanContext& context) {
   out.k = p.k;
   out.transposeA = p.transposeA;
   out.transposeB = p.transposeB;
+  out.panels = context.panels[1] > 0;
   auto batchOf = [](const Shape& shape) {
     std::vector<int64_t> dims = shape.dims();
     return Shape(std::vector<int64_t>(dims.begin(), dims.end() - 2));
@@ -126,6 +127,7 @@ const OpRegistration matmul = [] {
   op.kernels = [](const PlanContext& context) -> std::vector<KernelPlan> {
     return {{"matmul", parameterBlock(parametersOf(context)), allOperands(context)}};
   };
+  op.takesPanels = {1};
   op.cost = costOf;
   return op;
 }();

@@ -63,6 +63,17 @@ void packColumns(Matrix b, int64_t columns, int64_t depth, float* out) {
   padPanel(out, columns, depth);
 }
 
+void packPanelRows(const Weights& b, const Piece& piece, float* out) {
+  for (int64_t done = 0; done < piece.depth;) {
+    const int64_t at = piece.top + done, panel = at / tileColumns * tileColumns;
+    const int64_t wide = minimum(tileColumns, b.out - panel), count = minimum(panel + wide - at, piece.depth - done);
+    packLines({b.data + panel * b.in + piece.column * wide + (at - panel), wide, 1}, piece.columns, count,
+              out + done * tileColumns, tileColumns);
+    done += count;
+  }
+  padPanel(out, piece.columns, piece.depth);
+}
+
 void padPanel(float* panel, int64_t columns, int64_t depth) {
   const int64_t end = roundUp(columns, lanes);
   if (columns == end) return;

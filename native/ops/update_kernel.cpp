@@ -13,7 +13,6 @@ enum class Rule { sgd, adam, adamW };
 
 // A piece of regenerated gradient, 16 KB: with a tangent beside it, it stays in an L1 cache.
 constexpr int64_t pieceFloats = 4096, pieceColumns = 1024, pieceRows = 1024;
-constexpr int64_t factorGroup = 8;        // outer products at once
 constexpr int64_t contiguousAhead = 512;  // floats; between rows of a tile it is four rows
 
 /** The hyperparameters of one step, computed in float64. */
@@ -159,34 +158,43 @@ static void addTangent(const Update& u, int64_t k, float c, int64_t row, int64_t
   for (int64_t i = 0; i < rows * columns; i += lanes) store(g + i, multiplyAdd(load(v + i), broadcast(c), load(g + i)));
 }
 
-/** g = Σ_kq c_kq a_kq b_kqᵀ, c_kq = c_k/(K √rank): `factorGroup` outer products at a time. */
-static void addFactors(const Update& u, int64_t row, int64_t rows, int64_t column, int64_t columns, float* b,
-                       float* g) {
+/** Scratch of factors: a_kq [rows] times c_kq = c_k/(K √rank), then b_kq [n], of all kq. */
+static int64_t factorCount(const UpdateParameters& p) {
+  return p.tangent.kind == TangentKind::lowRank ? p.directions * p.tangent.rank : 0;
+}
+
+static void drawFactors(const Update& u, float* left, float* right) {
   const UpdateParameters& p = u.p;
-  const int64_t rank = p.tangent.rank, factors = p.directions * rank, stride = roundUp(columns, lanes);
-  const double scale = 1.0 / (p.directions * __builtin_sqrt(static_cast<double>(rank)));
-  float a[factorGroup][pieceRows];
-  for (int64_t f = 0; f < factors; f += factorGroup) {
-    const int64_t group = minimum(factorGroup, factors - f);
-    for (int64_t q = 0; q < group; ++q) {
-      const float c = static_cast<float>(scale * u.coefficient[(f + q) / rank]);
-      fillTangentPanel(TangentKind::rademacher, drawOf(u, leftStream, f + q), p.rows, 0, 1, row, rows, a[q], rows);
-      for (int64_t i = 0; i < rows; ++i) a[q][i] *= c;
-      fillTangentPanel(TangentKind::rademacher, drawOf(u, rightStream, f + q), p.n, 0, 1, column, columns,
-                       b + q * stride, columns);
+  const double scale = 1.0 / (p.directions * __builtin_sqrt(static_cast<double>(p.tangent.rank)));
+  parallelRanges(u.call, factorCount(p), maximum(1, 65536 / (p.rows + p.n)), 1, [&](int64_t begin, int64_t end, int) {
+    for (int64_t f = begin; f < end; ++f) {
+      const float c = static_cast<float>(scale * u.coefficient[f / p.tangent.rank]);
+      float* a = left + f * p.rows;
+      fillTangentPanel(TangentKind::rademacher, drawOf(u, leftStream, f), p.rows, 0, 1, 0, p.rows, a, p.rows);
+      for (int64_t i = 0; i < p.rows; ++i) a[i] *= c;
+      fillTangentPanel(TangentKind::rademacher, drawOf(u, rightStream, f), p.n, 0, 1, 0, p.n, right + f * p.n, p.n);
     }
-    for (int64_t i = 0; i < rows; ++i)
-      for (int64_t j = 0; j < columns; j += lanes) {
-        const int count = static_cast<int>(minimum(lanes, columns - j));
-        float* to = g + i * columns + j;
-        Float sum = f == 0 ? Float{} : load(to);
-        for (int64_t q = 0; q < group; ++q) sum = multiplyAdd(broadcast(a[q][i]), load(b + q * stride + j), sum);
-        if (count == lanes)
-          store(to, sum);
-        else
-          storePartial(to, sum, count);
+  });
+}
+
+/** g = Σ_kq c_kq a_kq b_kqᵀ. */
+static void addFactors(const Update& u, const float* left, const float* right, int64_t row, int64_t rows,
+                       int64_t column, int64_t columns, float* g) {
+  const UpdateParameters& p = u.p;
+  const int64_t factors = factorCount(p);
+  for (int64_t i = 0; i < rows; ++i)
+    for (int64_t j = 0; j < columns; j += lanes) {
+      const int count = static_cast<int>(minimum(lanes, columns - j));
+      Float sum{};
+      for (int64_t f = 0; f < factors; ++f) {
+        const float* b = right + f * p.n + column + j;
+        sum = multiplyAdd(broadcast(left[f * p.rows + row + i]), count == lanes ? load(b) : loadPartial(b, count), sum);
       }
-  }
+      if (count == lanes)
+        store(g + i * columns + j, sum);
+      else
+        storePartial(g + i * columns + j, sum, count);
+    }
 }
 
 /** A piece is some rows, or a part of some; its gradient is drawn into a panel. */
@@ -195,13 +203,15 @@ static void applyDirectional(const Update& u) {
   const int64_t columns = minimum(p.n, p.panels ? tileColumns : pieceColumns),
                 rows = minimum(pieceFloats / columns / 4 * 4, pieceRows);
   const int64_t across = ceilDivide(p.n, columns);
+  float *left = static_cast<float*>(u.call.scratch), *right = left + factorCount(p) * p.rows;
+  if (factorCount(p) > 0) drawFactors(u, left, right);
   parallelFor(u.call, across * ceilDivide(p.rows, rows), [&](int64_t index, int) {
-    alignas(64) float g[pieceFloats + lanes], other[factorGroup * pieceColumns + lanes];
+    alignas(64) float g[pieceFloats + lanes], other[pieceFloats + lanes];
     const int64_t row = index / across * rows, column = index % across * columns;
     const int64_t high = minimum(rows, p.rows - row), wide = minimum(columns, p.n - column);
     float scale = 1.0f;
     if (p.tangent.kind == TangentKind::lowRank) {
-      addFactors(u, row, high, column, wide, other, g);
+      addFactors(u, left, right, row, high, column, wide, g);
     } else if (p.directions == 1) {
       fillTangentPanel(p.tangent.kind, drawOf(u, p.tangent.stream, 0), p.n, row, high, column, wide, g, wide);
       scale = u.coefficient[0];
@@ -235,6 +245,7 @@ struct ProductTile {
 
 static size_t updateScratch(const void* parameters, int threads) {
   const UpdateParameters& p = *static_cast<const UpdateParameters*>(parameters);
+  if (p.gradient == GradientKind::directional) return static_cast<size_t>(4 * factorCount(p) * (p.rows + p.n));
   return p.gradient == GradientKind::product ? static_cast<size_t>(4 * threads * ProductTile(threads).floats()) : 0;
 }
 

@@ -7,6 +7,8 @@
 namespace pushforward::cpu::PUSHFORWARD_ISA {
 
 struct FloatFormat {
+  static constexpr bool narrow = true;  // multiplyNarrow does
+
   /** Floats of memory that so many packed elements take. */
   static int64_t floats(int64_t elements) { return elements; }
 

@@ -177,24 +177,50 @@ static void drawFactors(const Update& u, float* left, float* right) {
   });
 }
 
-/** g = Σ_kq c_kq a_kq b_kqᵀ. */
+/** Σ_f a_f b_fᵀ for `rows` rows and two vectors of columns, of which `columns` are stored. */
+template <int rows>
+PUSHFORWARD_INLINE void addOuterProducts(const float* a, int64_t aStride, const float* b, int64_t bStride,
+                                         int64_t factors, int64_t columns, float* g, int64_t gStride) {
+  Float sum[rows][2];
+  for (int i = 0; i < rows; ++i) sum[i][0] = sum[i][1] = Float{};
+  const int first = static_cast<int>(minimum(columns, lanes)), second = static_cast<int>(columns) - first;
+  for (int64_t f = 0; f < factors; ++f, a += aStride, b += bStride) {
+    const Float right[2] = {columns >= lanes ? load(b) : loadPartial(b, first), columns >= 2 * lanes ? load(b + lanes)
+                                                                                : second > 0
+                                                                                    ? loadPartial(b + lanes, second)
+                                                                                    : Float{}};
+#pragma GCC unroll 4
+    for (int i = 0; i < rows; ++i) {
+      sum[i][0] = multiplyAdd(broadcast(a[i]), right[0], sum[i][0]);
+      sum[i][1] = multiplyAdd(broadcast(a[i]), right[1], sum[i][1]);
+    }
+  }
+#pragma GCC unroll 4
+  for (int i = 0; i < rows; ++i) {
+    storePartial(g + i * gStride, sum[i][0], first);
+    if (second > 0) storePartial(g + i * gStride + lanes, sum[i][1], second);
+  }
+}
+
+/** g = Σ_kq c_kq a_kq b_kqᵀ; meanwhile what it will be added to, `stride` floats a row, comes nearer. */
 static void addFactors(const Update& u, const float* left, const float* right, int64_t row, int64_t rows,
-                       int64_t column, int64_t columns, float* g) {
+                       int64_t column, int64_t columns, const float* parameter, int64_t stride, float* g) {
   const UpdateParameters& p = u.p;
   const int64_t factors = factorCount(p);
-  for (int64_t i = 0; i < rows; ++i)
-    for (int64_t j = 0; j < columns; j += lanes) {
-      const int count = static_cast<int>(minimum(lanes, columns - j));
-      Float sum{};
-      for (int64_t f = 0; f < factors; ++f) {
-        const float* b = right + f * p.n + column + j;
-        sum = multiplyAdd(broadcast(left[f * p.rows + row + i]), count == lanes ? load(b) : loadPartial(b, count), sum);
-      }
-      if (count == lanes)
-        store(g + i * columns + j, sum);
-      else
-        storePartial(g + i * columns + j, sum, count);
+  constexpr int64_t wide = 2 * lanes;
+  constexpr int together = 4;
+  for (int64_t j = 0; j < columns; j += wide) {
+    const float* b = right + column + j;
+    const int64_t count = minimum(wide, columns - j);
+    int64_t i = 0;
+    for (; i + together <= rows; i += together) {
+      for (int64_t t = 0; t < together; ++t)
+        for (int64_t v = 0; v < wide; v += 16) __builtin_prefetch(parameter + (i + t) * stride + j + v, 1);
+      addOuterProducts<together>(left + row + i, p.rows, b, p.n, factors, count, g + i * columns + j, columns);
     }
+    for (; i < rows; ++i)
+      addOuterProducts<1>(left + row + i, p.rows, b, p.n, factors, count, g + i * columns + j, columns);
+  }
 }
 
 /** A piece is some rows, or a part of some; its gradient is drawn into a panel. */
@@ -209,9 +235,10 @@ static void applyDirectional(const Update& u) {
     alignas(64) float g[pieceFloats + lanes], other[pieceFloats + lanes];
     const int64_t row = index / across * rows, column = index % across * columns;
     const int64_t high = minimum(rows, p.rows - row), wide = minimum(columns, p.n - column);
+    const int64_t offset = p.panels ? panelOffset(p, row, column) : row * p.n + column;
     float scale = 1.0f;
     if (p.tangent.kind == TangentKind::lowRank) {
-      addFactors(u, left, right, row, high, column, wide, g);
+      addFactors(u, left, right, row, high, column, wide, u.parameter + offset, p.panels ? wide : p.n, g);
     } else if (p.directions == 1) {
       fillTangentPanel(p.tangent.kind, drawOf(u, p.tangent.stream, 0), p.n, row, high, column, wide, g, wide);
       scale = u.coefficient[0];
@@ -221,12 +248,10 @@ static void applyDirectional(const Update& u) {
         addTangent(u, k, static_cast<float>(double{u.coefficient[k]} / p.directions), row, high, column, wide, other,
                    g);
     }
-    if (p.panels)
-      u.apply(panelOffset(p, row, column), g, high * wide, scale, contiguousAhead);
-    else if (wide == p.n)
-      u.apply(row * p.n, g, high * wide, scale, contiguousAhead);
+    if (p.panels || wide == p.n)
+      u.apply(offset, g, high * wide, scale, contiguousAhead);
     else
-      for (int64_t i = 0; i < high; ++i) u.apply((row + i) * p.n + column, g + i * wide, wide, scale, contiguousAhead);
+      for (int64_t i = 0; i < high; ++i) u.apply(offset + i * p.n, g + i * wide, wide, scale, contiguousAhead);
   });
 }
 

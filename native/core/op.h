@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "core/device.h"
 #include "core/program.h"
 
 namespace pushforward {
@@ -80,7 +81,11 @@ struct Absorption {
 struct PlanContext {
   const Node& node;
   std::vector<const Type*> input, output;
+  Precision precision;
 };
+
+/** The kernel `name` of a product at the plan's precision: what rounds its operands is a kernel of its own. */
+std::string productKernel(const PlanContext& context, const std::string& name);
 
 struct Op {
   std::string name;

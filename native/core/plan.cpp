@@ -30,7 +30,7 @@ ValueId rootOf(const Program& program, ValueId value) {
 }  // namespace
 
 Plan::Plan(const Program& traced, Store& store, const Device& device, bool fuse)
-    : program_(prepare(traced, fuse)), realBytes_(device.realBytes) {
+    : program_(prepare(traced, fuse)), realBytes_(device.realBytes), precision_(device.precision) {
   scheduleNodes();
   placeLeaves(store);
   placeAssigned();
@@ -166,7 +166,7 @@ void Plan::makeSteps(Store& store, const Device& device, bool fuse) {
     if (isLeaf(node) || node.op->alias >= 0) continue;
     if (node.op->name == "assign" && places_[node.inputs[1]].pointer == places_[node.inputs[0]].pointer) continue;
     if (!node.op->kernels) fail(Code::NO_KERNEL, node.op->name, "a kernel or a lowering", "an op that has neither");
-    PlanContext context{node, {}, {}};
+    PlanContext context{node, {}, {}, precision_};
     for (ValueId input : node.inputs) context.input.push_back(input == none ? nullptr : &program_.types[input]);
     for (uint32_t i = 0; i < node.outputs; ++i) context.output.push_back(&program_.types[node.firstOutput + i]);
     for (KernelPlan& kernel : node.op->kernels(context)) {

@@ -42,14 +42,16 @@ static Part partOf(const DenseCall& d, const Chunk& c, int64_t part) {
   return {d.xDot + row * p.in, d.yDot + row * p.out, joined(d, c) ? c.rows * c.directions : c.rows, begin + k * c.rows};
 }
 
+template <class Format>
 static int64_t packedRowsFloats(const DenseParameters& p) {
   const int64_t rows = p.xDot.kind == TangentKind::given ? p.rows * (1 + p.directions) : p.rows;
-  return roundUp(minimum(rows * p.in, packedFloats), 16);
+  return roundUp(minimum(Format::floats(rows, p.in), packedFloats), 16);
 }
 
+template <class Format>
 static size_t denseScratch(const void* parameters, int threads) {
   const DenseParameters& p = *static_cast<const DenseParameters*>(parameters);
-  return static_cast<size_t>(4 * (packedRowsFloats(p) + projectionFloats(p) + threads * threadFloats(p)));
+  return static_cast<size_t>(4 * (packedRowsFloats<Format>(p) + projectionFloats(p) + threads * threadFloats(p)));
 }
 
 /** Packs depth [begin, begin + depth) of a chunk, one piece of panelDepth after the other, each with all its rows. */
@@ -58,14 +60,14 @@ static void packChunk(const DenseCall& d, const Chunk& chunk, int64_t begin, int
   const int64_t total = totalRows(chunk), pieces = ceilDivide(depth, panelDepth);
   for (int64_t i = 0; i < partCount(d, chunk); ++i) {
     const Part part = partOf(d, chunk, i);
-    const int64_t blocks = blockCount(part.rows);
+    const int64_t blocks = Format::blocks(part.rows);
     parallelRanges(d.call, pieces * blocks, 12, 1,  // 5 µs
                    [&](int64_t from, int64_t to, int) {
                      for (int64_t unit = from; unit < to; ++unit) {
                        const int64_t offset = unit / blocks * panelDepth, size = minimum(panelDepth, depth - offset),
                                      block = unit % blocks;
                        Format::packRows({part.from + begin + offset, d.p.in, 1}, part.rows, block, block + 1, size,
-                                        d.packed + Format::floats(offset * total + part.begin * size));
+                                        d.packed + Format::floats(total, offset) + Format::floats(part.begin, size));
                      }
                    });
   }
@@ -88,7 +90,7 @@ static void multiplyColumns(const DenseCall& d, const Chunk& chunk, Share share,
   const DenseParameters& p = d.p;
   const int64_t in = p.in, out = p.out, total = totalRows(chunk), parts = partCount(d, chunk);
   // With a single block of rows an element of w is read once anyway.
-  const bool once = parts == 1 && blockCount(partOf(d, chunk, 0).rows) == 1;
+  const bool once = parts == 1 && Format::blocks(partOf(d, chunk, 0).rows) == 1;
   for (int64_t offset = 0; offset < depth; offset += panelDepth) {
     const Piece piece = {begin + offset, minimum(panelDepth, depth - offset), column, columns};
     const int64_t end = piece.top + piece.depth;
@@ -97,8 +99,8 @@ static void multiplyColumns(const DenseCall& d, const Chunk& chunk, Share share,
                            ? Piece{end, minimum(panelDepth, begin + depth - end), column, columns}
                            : Piece{begin, panelDepth, column + columns, minimum(tileColumns, out - column - columns)};
     const auto multiply = [&](const Part& part, const Panel& b, float* to, bool accumulate, const Lines& fetch) {
-      const int64_t blocks = blockCount(part.rows);
-      Format::multiply(d.packed + Format::floats(offset * total + part.begin * piece.depth), part.rows,
+      const int64_t blocks = Format::blocks(part.rows);
+      Format::multiply(d.packed + Format::floats(total, offset) + Format::floats(part.begin, piece.depth), part.rows,
                        share.begin(blocks), share.end(blocks), piece.depth, b, columns, to + column, out, accumulate,
                        fetch);
     };
@@ -216,12 +218,32 @@ static void multiplyTogether(const DenseCall& d, int64_t together) {
   }
 }
 
+/** y = x w of a single row. */
+template <class Format>
+static void multiplySingleRow(const KernelCall& call, const float* x, const Weights& w, float* y) {
+  if (!w.panels) {
+    parallelRanges(call, w.out, maximum(8 * tileColumns, (int64_t{1} << 19) / w.in), 8 * tileColumns,
+                   [&](int64_t begin, int64_t end, int) {
+                     Format::multiplyRow(x, 1, {w.data + begin, w.out, 1}, end - begin, w.in, y + begin);
+                   });
+    return;
+  }
+  parallelRanges(call, ceilDivide(w.out, tileColumns), maximum(8, (int64_t{1} << 19) / w.in / tileColumns), 1,
+                 [&](int64_t begin, int64_t end, int) {
+                   for (int64_t column = begin * tileColumns; column < minimum(end * tileColumns, w.out);
+                        column += tileColumns) {
+                     const Lines lines = w.lines({0, w.in, column, minimum(tileColumns, w.out - column)});
+                     Format::multiplyRow(x, 1, {lines.data, lines.stride, 1}, lines.count, w.in, y + column);
+                   }
+                 });
+}
+
 template <class Format>
 static void runDense(DenseCall d) {
   const DenseParameters& p = d.p;
   if (p.rows <= 0 || p.out <= 0) return;
   d.packed = static_cast<float*>(d.call.scratch);
-  d.projection = d.packed + packedRowsFloats(p);
+  d.projection = d.packed + packedRowsFloats<Format>(p);
   d.threadScratch = d.projection + projectionFloats(p);
   if (d.lowRank) {
     const int64_t work = maximum(1, p.in * p.directions * p.wDot.rank);
@@ -231,7 +253,7 @@ static void runDense(DenseCall d) {
   const int64_t stack = 1 + (d.stacked ? p.directions : 0), most = packedFloats / panelDepth;
   const int64_t together = d.denseTangent ? p.rows : maximum(finishedRows / stack, 1);
   if (p.rows == 1 && stack == 1 && !d.denseTangent && p.in > 0) {
-    Format::multiplySingleRow(d.call, d.x, weightsOf(d), d.y);
+    multiplySingleRow<Format>(d.call, d.x, weightsOf(d), d.y);
     finishRows(d, 0, 1);
   } else if (together * stack <= most) {
     multiplyTogether<Format>(d, together);

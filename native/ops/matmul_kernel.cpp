@@ -3,7 +3,7 @@
 // needs no packing.
 #include "ops/matmul.h"
 
-#include "cpu/gemm/product.h"
+#include "cpu/gemm/bf16_format.h"
 #include "cpu/parallel.h"
 
 namespace pushforward::cpu::PUSHFORWARD_ISA {
@@ -20,32 +20,34 @@ static int64_t batchCount(const MatmulParameters& p) {
 }
 
 /** Packed rows of a thread; a panel follows them. A whole batch may be the rows of one product. */
+template <class Format>
 static int64_t packedFloats(const MatmulParameters& p) {
-  return roundUp(minimum(maximum(p.m, 1) * maximum(batchCount(p), 1), packedRows) * minimum(p.k, panelDepth), 16);
+  const int64_t rows = minimum(maximum(p.m, 1) * maximum(batchCount(p), 1), packedRows);
+  return roundUp(Format::floats(rows, minimum(p.k, panelDepth)), 16);
 }
 
+template <class Format>
 static size_t matmulScratch(const void* parameters, int threads) {
   return static_cast<size_t>(4 * threads *
-                             (packedFloats(*static_cast<const MatmulParameters*>(parameters)) + panelFloats));
+                             (packedFloats<Format>(*static_cast<const MatmulParameters*>(parameters)) + panelFloats));
 }
 
 /** y [rows, columns] = A B; scratch holds the packed rows, then a panel. */
+template <class Format>
 static void multiplyTask(Matrix a, Matrix b, int64_t rows, int64_t columns, int64_t k, float* y, int64_t yStride,
                          float* packed, float* panel) {
   for (int64_t begin = 0; begin < k; begin += panelDepth) {
     const int64_t depth = minimum(panelDepth, k - begin);
-    packRows(a.at(0, begin), rows, 0, blockCount(rows), depth, packed);
+    Format::packRows(a.at(0, begin), rows, 0, Format::blocks(rows), depth, packed);
     for (int64_t j = 0; j < columns; j += tileColumns) {
       const int64_t width = minimum(tileColumns, columns - j);
       const Matrix right = b.at(begin, j);
-      const bool direct = rows <= tileRows && b.columnStride == 1 && width == tileColumns;
-      if (!direct) packColumns(right, width, depth, panel);
       Lines next;
       if (b.columnStride == 1)
         next = {right.data + tileColumns, b.rowStride, minimum(tileColumns, columns - j - width)};
-      multiplyPanel(packed, rows, 0, blockCount(rows), depth,
-                    direct ? Panel{right.data, b.rowStride} : Panel{panel, tileColumns}, width, y + j, yStride,
-                    begin > 0, next);
+      Format::multiply(packed, rows, 0, Format::blocks(rows), depth,
+                       Format::panelFrom(right, width, depth, Format::blocks(rows) == 1, panel), width, y + j, yStride,
+                       begin > 0, next);
     }
   }
 }
@@ -64,6 +66,7 @@ static void zero(float* y, int64_t count) {
   for (int64_t i = 0; i < count; ++i) y[i] = 0.0f;
 }
 
+template <class Format>
 static void matmul(const KernelCall& call) {
   const MatmulParameters& p = *static_cast<const MatmulParameters*>(call.parameters);
   const float *aData = static_cast<const float*>(call.operands[0]),
@@ -97,7 +100,7 @@ static void matmul(const KernelCall& call) {
   while (threads > 1 && columnSize > 4 * tileColumns && batch * rowTiles * ceilDivide(n, columnSize) < 4 * threads)
     columnSize = roundUp(columnSize / 2, tileColumns);
   const int64_t columnTiles = ceilDivide(n, columnSize), tiles = rowTiles * columnTiles;
-  const int64_t total = batch * tiles, packedSize = packedFloats(p);
+  const int64_t total = batch * tiles, packedSize = packedFloats<Format>(p);
   // A task shorter than 20 µs is not worth waking a thread for.
   const int64_t group = maximum(1, 1000000 / maximum(1, rowSize * columnSize * k));
   parallelFor(call, ceilDivide(total, group), [&](int64_t task, int thread) {
@@ -113,13 +116,14 @@ static void matmul(const KernelCall& call) {
       right.data += swapped ? aOffset : bOffset;
       float* to = y + t * m * n + row * n + column;
       if (m == 1)
-        multiplyRow(left.data, left.columnStride, right, columns, k, to);
+        Format::multiplyRow(left.data, left.columnStride, right, columns, k, to);
       else
-        multiplyTask(left, right, rows, columns, k, to, n, packed, packed + packedSize);
+        multiplyTask<Format>(left, right, rows, columns, k, to, n, packed, packed + packedSize);
     }
   });
 }
 
-PUSHFORWARD_CPU_KERNEL(matmul, matmul, matmulScratch)
+PUSHFORWARD_CPU_KERNEL(matmul, matmul<FloatFormat>, matmulScratch<FloatFormat>)
+PUSHFORWARD_BF16_KERNEL(matmul_bf16, matmul, matmulScratch)
 
 }  // namespace pushforward::cpu::PUSHFORWARD_ISA

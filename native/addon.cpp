@@ -365,7 +365,8 @@ class NativeSession : public Napi::ObjectWrap<NativeSession> {
     guarded(info.Env(), [&] {
       int threads = static_cast<int>(numberArgument(info[2], "threads", 0, 4096));
       session_ =
-          std::make_shared<Session>(openDevice(textArgument(info[0], "device"), textArgument(info[1], "isa"), threads));
+          std::make_shared<Session>(openDevice(textArgument(info[0], "device"), textArgument(info[1], "isa"), threads,
+                                               info[3].IsUndefined() ? "" : textArgument(info[3], "precision")));
     });
   }
 
@@ -541,8 +542,8 @@ Napi::Value devices(const Napi::CallbackInfo& info) {
     list.Set(list.Length(), device);
   };
   try {
-    Device cpu = openDevice("cpu", "", 0);
-    add("cpu", "float32, " + std::to_string(cpu.threads) + " threads", cpu.set, "");
+    Device cpu = openDevice("cpu", "", 0, "");
+    add("cpu", "float32, bf16, " + std::to_string(cpu.threads) + " threads", cpu.set, "");
   } catch (const Error& error) {
     add("cpu", "float32", "", error.what());
   }
@@ -562,10 +563,16 @@ Napi::Value listing(const Napi::CallbackInfo& info) {
   return list;
 }
 
+/** Those with kernels of their own for products at a precision: at the others a set computes as the one that it extends. */
 Napi::Value sets(const Napi::CallbackInfo& info) {
-  Napi::Array list = Napi::Array::New(info.Env());
-  for (const std::string& set : instructionSets()) list.Set(list.Length(), set);
-  return list;
+  return guarded(info.Env(), [&]() -> Napi::Value {
+    bool rounds = !info[0].IsUndefined() && textArgument(info[0], "precision") == "bf16";
+    const char* kernel = rounds ? "matmul_bf16" : "matmul";
+    Napi::Array list = Napi::Array::New(info.Env());
+    for (const std::string& set : instructionSets())
+      if (findKernel(set, kernel)->set == set) list.Set(list.Length(), set);
+    return list;
+  });
 }
 
 Napi::Value infer(const Napi::CallbackInfo& info) {

@@ -10,22 +10,29 @@ namespace pushforward {
 
 class FlushDenormals;
 
+/** bf16: the operands of products are rounded to it; everything else, and every sum, is as the device computes. */
+enum class Precision : uint8_t { f32, bf16, f64 };
+
 struct Device {
   std::string name;  // "reference" or "cpu"
-  std::string set;   // kernels of this set
+  std::string set;   // kernels of this set, or of those it builds upon
   size_t realBytes;  // 8 on reference, 4 on cpu
   int threads;
+  Precision precision;
   int64_t panelColumns;  // of weights in panels (core/panels.h), 0 where they lie row by row
 };
 
-/** Sets of CPU kernels that this machine can run, best last: baseline, avx2, avx512. */
+/**
+ * Sets of CPU kernels that this machine can run, best last: baseline, avx2, avx512, and what adds a few kernels to those of avx512:
+ * avx512bf16, amx.
+ */
 std::vector<std::string> instructionSets();
 
 /**
  * 'auto' and 'cpu' give the best instruction set, or the one that `isa` or PUSHFORWARD_ISA names. threads 0: as many as the cores
- * that this process may use. NO_DEVICE, with the reason, when it is not there.
+ * that this process may use. precision '': f32 on cpu, f64 on reference. NO_DEVICE, with the reason, when it is not there.
  */
-Device openDevice(const std::string& name, const std::string& isa, int threads);
+Device openDevice(const std::string& name, const std::string& isa, int threads, const std::string& precision);
 
 /** While it lives, the calling thread computes for a device: its threads stand by, and on cpu denormals count as zero. */
 class DeviceScope {
@@ -41,7 +48,7 @@ class DeviceScope {
   std::unique_ptr<FlushDenormals> flush_;
 };
 
-/** nullptr when the set has no such kernel. */
+/** nullptr when neither the set nor one that it builds upon has such a kernel. */
 const KernelEntry* findKernel(const std::string& set, const std::string& name);
 std::vector<const KernelEntry*> allKernels();
 

@@ -25,7 +25,7 @@ namespace {
 
 bool plainProduct(const Program& program, const Node& node) {
   return node.op->name == "matmul" && !node.attributes.flag("transposeA") && !node.attributes.flag("transposeB") &&
-         program.types[node.inputs[1]].shape.rank() == 2;
+         !node.attributes.flag("unrounded") && program.types[node.inputs[1]].shape.rank() == 2;
 }
 
 /** The name under which an elementwise node is an epilogue: gelu's tanh form is called gelu there. Empty: it cannot be one. */
@@ -170,7 +170,8 @@ void absorbIntoUpdate(const Program& program, const std::vector<int>& uses, Rewr
     inputs[4] = rewrite[producer.inputs[0]];
     absorbTangent(attributes, "tangent", program.producerOf(producer.inputs[1]));
   } else if (producer.op->name == "matmul" && producer.attributes.flag("transposeA") &&
-             !producer.attributes.flag("transposeB") && program.types[producer.inputs[0]].shape.rank() == 2 &&
+             !producer.attributes.flag("transposeB") && !producer.attributes.flag("unrounded") &&
+             program.types[producer.inputs[0]].shape.rank() == 2 &&
              program.types[producer.inputs[1]].shape.rank() == 2) {
     inputs[3] = none;
     inputs[5] = rewrite[producer.inputs[0]];

@@ -34,6 +34,11 @@ std::vector<const Op*> allOps() {
   return ops;
 }
 
+std::string productKernel(const PlanContext& context, const std::string& name) {
+  bool rounds = context.precision == Precision::bf16 && !context.node.attributes.flag("unrounded");
+  return rounds ? name + "_bf16" : name;
+}
+
 std::vector<int> allOperands(const PlanContext& context) {
   std::vector<int> operands;
   int inputs = static_cast<int>(context.input.size());

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "core/device.h"
 #include "core/program.h"
 
 namespace pushforward {
@@ -81,7 +82,11 @@ struct PlanContext {
   const Node& node;
   std::vector<const Type*> input, output;
   std::vector<int64_t> panels;  // of each input, columns of the panels it lies in (core/panels.h); 0: row by row
+  Precision precision;
 };
+
+/** The kernel `name` of a product at the plan's precision: what rounds its operands is a kernel of its own. */
+std::string productKernel(const PlanContext& context, const std::string& name);
 
 struct Op {
   std::string name;

@@ -31,7 +31,9 @@ ValueId rootOf(const Program& program, ValueId value) {
 }  // namespace
 
 Plan::Plan(const Program& traced, Store& store, const Device& device, bool fuse)
-    : program_(layOutPanels(prepare(traced, fuse), device.panelColumns)), realBytes_(device.realBytes) {
+    : program_(layOutPanels(prepare(traced, fuse), device.panelColumns)),
+      realBytes_(device.realBytes),
+      precision_(device.precision) {
   scheduleNodes();
   placeLeaves(store);
   placeAssigned();
@@ -144,7 +146,7 @@ Place Plan::unplaced(ValueId value) const {
 }
 
 PlanContext Plan::contextOf(const Node& node) const {
-  PlanContext context{node, {}, {}, {}};
+  PlanContext context{node, {}, {}, {}, precision_};
   for (ValueId input : node.inputs) {
     context.input.push_back(input == none ? nullptr : &program_.types[input]);
     context.panels.push_back(panelsOf(program_, input));

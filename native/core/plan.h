@@ -83,6 +83,7 @@ class Plan {
   std::vector<Memory> constants_;
   size_t workspaceBytes_ = 0, tapeBytes_ = 0, constantBytes_ = 0;
   size_t realBytes_ = 4;
+  Precision precision_ = Precision::f32;
   bool writesStore_ = false;
 };
 

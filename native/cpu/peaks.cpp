@@ -40,11 +40,13 @@ Peaks measuredPeaks(const Device& device) {
   static std::mutex mutex;
   static std::map<std::string, Peaks> known;
   std::lock_guard<std::mutex> lock(mutex);
-  auto found = known.find(device.set);
+  bool rounds = device.precision == Precision::bf16 && findKernel(device.set, "peak_fma_bf16") != nullptr;
+  std::string fma = rounds ? "peak_fma_bf16" : "peak_fma";
+  auto found = known.find(device.set + fma);
   if (found == known.end())
     found = known
-                .emplace(device.set, Peaks{peakOf(device.set, "peak_fma"), peakOf(device.set, "peak_bytes"),
-                                           peakOf(device.set, "peak_words")})
+                .emplace(device.set + fma, Peaks{peakOf(device.set, fma.c_str()), peakOf(device.set, "peak_bytes"),
+                                                 peakOf(device.set, "peak_words")})
                 .first;
   Peaks peaks = found->second;
   double threads = device.threads;

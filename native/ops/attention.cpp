@@ -71,7 +71,8 @@ Shape checkAttention(const TypeContext& context, size_t mask) {
 // ---- lowering ----------------------------------------------------------------------------------------------------------
 
 ValueId product(Builder& b, ValueId x, ValueId y, bool transposeX, bool transposeY) {
-  return b.emit("matmul", {x, y}, {{"transposeA", double(transposeX)}, {"transposeB", double(transposeY)}});
+  return b.emit("matmul", {x, y},
+                {{"transposeA", double(transposeX)}, {"transposeB", double(transposeY)}, {"unrounded", 1.0}});
 }
 
 /** 0, 1, … + first as a tensor. */

@@ -316,7 +316,7 @@ void vjpFilterPullback(VjpContext& context) {
 
 std::vector<KernelPlan> primalPlan(const PlanContext& context) {
   const bool bias = context.input.size() > 2 && context.input[2];
-  return {{"conv2d_primal",
+  return {{productKernel(context, "conv2d_primal"),
            parameterBlock(parametersOf(context)),
            {0, 1, bias ? 2 : -1, static_cast<int>(context.input.size())}}};
 }
@@ -367,7 +367,8 @@ const OpRegistration conv2dPushforward = [] {
   op.infer = inferPushforward;
   op.lower = lowerPushforward;
   op.kernels = [](const PlanContext& context) -> std::vector<KernelPlan> {
-    return {{"conv2d_pushforward", parameterBlock(parametersOf(context)), allOperands(context)}};
+    return {
+        {productKernel(context, "conv2d_pushforward"), parameterBlock(parametersOf(context)), allOperands(context)}};
   };
   op.cost = costOf;
   op.absorbs = {{4, "wDot", true}, {5, "bDot", false}};
@@ -384,7 +385,7 @@ Op pullbackOp(const char* name, const char* attribute, const ShapeOf& shapeOf) {
   op.kernels = [shapeOf](const PlanContext& context) -> std::vector<KernelPlan> {
     const std::string& self = context.node.op->name;
     const Conv2dShape c = shapeOf(self, context.node.attributes, *context.input[0], *context.input[1]);
-    return {{self, parameterBlock(c), {0, 1, 2}}};
+    return {{productKernel(context, self), parameterBlock(c), {0, 1, 2}}};
   };
   op.cost = [shapeOf](const PlanContext& context) {
     Cost cost = streamingCost(context, 0);

@@ -179,7 +179,7 @@ const OpRegistration dense = [] {
   op.kernels = [](const PlanContext& context) -> std::vector<KernelPlan> {
     std::vector<int> operands = {0, 1, context.input.size() > 2 && context.input[2] ? 2 : -1,
                                  static_cast<int>(context.input.size())};
-    return {{"dense_primal", parameterBlock(parametersOf(context)), operands}};
+    return {{productKernel(context, "dense_primal"), parameterBlock(parametersOf(context)), operands}};
   };
   op.cost = costOf;
   op.takesPanels = {1};
@@ -197,7 +197,7 @@ const OpRegistration densePushforward = [] {
   op.infer = inferPushforward;
   op.lower = lowerPushforward;
   op.kernels = [](const PlanContext& context) -> std::vector<KernelPlan> {
-    return {{"dense_pushforward", parameterBlock(parametersOf(context)), allOperands(context)}};
+    return {{productKernel(context, "dense_pushforward"), parameterBlock(parametersOf(context)), allOperands(context)}};
   };
   op.cost = costOf;
   op.takesPanels = {1};

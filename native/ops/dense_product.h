@@ -45,37 +45,44 @@ static Part partOf(const DenseCall& d, const Chunk& c, int64_t part) {
 }
 
 /** Layers of at most `lanes` outputs: their weights are packed whole, their rows not at all. */
-PUSHFORWARD_INLINE bool isNarrow(const DenseParameters& p) { return p.out <= lanes && p.rows > 1 && p.in > 0; }
+template <class Format>
+PUSHFORWARD_INLINE bool isNarrow(const DenseParameters& p) {
+  return Format::narrow && p.out <= lanes && p.rows > 1 && p.in > 0;
+}
 
+template <class Format>
 static int64_t packedRowsFloats(const DenseParameters& p) {
   const int64_t rows = p.xDot.kind == TangentKind::given ? p.rows * (1 + p.directions) : p.rows;
-  return roundUp(maximum(minimum(rows * p.in, packedFloats), isNarrow(p) ? p.in * lanes : 0), 16);
+  return roundUp(maximum(minimum(Format::floats(rows, p.in), packedFloats), isNarrow<Format>(p) ? p.in * lanes : 0),
+                 16);
 }
 
+template <class Format>
 static size_t denseScratch(const void* parameters, int threads) {
   const DenseParameters& p = *static_cast<const DenseParameters*>(parameters);
-  return static_cast<size_t>(4 *
-                             (packedRowsFloats(p) + projectionFloats(p) + factorFloats(p) + threads * threadFloats(p)));
+  return static_cast<size_t>(
+      4 * (packedRowsFloats<Format>(p) + projectionFloats(p) + factorFloats(p) + threads * threadFloats(p)));
 }
 
+template <class Format>
 PUSHFORWARD_INLINE int64_t pieceDepth(const DenseCall& d) {
-  return d.p.panels && !d.denseTangent ? deepest : panelDepth;
+  return Format::readsPanels && d.p.panels && !d.denseTangent ? deepest : panelDepth;
 }
 
 /** Packs depth [begin, begin + depth) of a chunk, one piece after the other, each with all its rows. */
 template <class Format>
 static void packChunk(const DenseCall& d, const Chunk& chunk, int64_t begin, int64_t depth) {
-  const int64_t total = totalRows(chunk), most = pieceDepth(d), pieces = ceilDivide(depth, most);
+  const int64_t total = totalRows(chunk), most = pieceDepth<Format>(d), pieces = ceilDivide(depth, most);
   for (int64_t i = 0; i < partCount(d, chunk); ++i) {
     const Part part = partOf(d, chunk, i);
-    const int64_t blocks = blockCount(part.rows);
+    const int64_t blocks = Format::blocks(part.rows);
     parallelRanges(d.call, pieces * blocks, 12, 1,  // 5 µs
                    [&](int64_t from, int64_t to, int) {
                      for (int64_t unit = from; unit < to; ++unit) {
                        const int64_t offset = unit / blocks * most, size = minimum(most, depth - offset),
                                      block = unit % blocks;
                        Format::packRows({part.from + begin + offset, d.p.in, 1}, part.rows, block, block + 1, size,
-                                        d.packed + Format::floats(offset * total + part.begin * size));
+                                        d.packed + Format::floats(total, offset) + Format::floats(part.begin, size));
                      }
                    });
   }
@@ -98,8 +105,8 @@ static void multiplyColumns(const DenseCall& d, const Chunk& chunk, Share share,
   const DenseParameters& p = d.p;
   const int64_t in = p.in, out = p.out, total = totalRows(chunk), parts = partCount(d, chunk);
   // With a single block of rows an element of w is read once anyway.
-  const bool once = parts == 1 && blockCount(partOf(d, chunk, 0).rows) == 1;
-  const int64_t most = pieceDepth(d);
+  const bool once = parts == 1 && Format::blocks(partOf(d, chunk, 0).rows) == 1;
+  const int64_t most = pieceDepth<Format>(d);
   for (int64_t offset = 0; offset < depth; offset += most) {
     const Piece piece = {begin + offset, minimum(most, depth - offset), column, columns};
     const int64_t end = piece.top + piece.depth;
@@ -108,8 +115,8 @@ static void multiplyColumns(const DenseCall& d, const Chunk& chunk, Share share,
                            ? Piece{end, minimum(most, begin + depth - end), column, columns}
                            : Piece{begin, most, column + columns, minimum(tileColumns, out - column - columns)};
     const auto multiply = [&](const Part& part, const Panel& b, float* to, bool accumulate, const Lines& fetch) {
-      const int64_t blocks = blockCount(part.rows);
-      Format::multiply(d.packed + Format::floats(offset * total + part.begin * piece.depth), part.rows,
+      const int64_t blocks = Format::blocks(part.rows);
+      Format::multiply(d.packed + Format::floats(total, offset) + Format::floats(part.begin, piece.depth), part.rows,
                        share.begin(blocks), share.end(blocks), piece.depth, b, columns, to + column, out, accumulate,
                        fetch);
     };
@@ -252,13 +259,32 @@ static void multiplyNarrowLayer(const DenseCall& d) {
   finishRows(d, 0, p.rows);
 }
 
+/** y = x w of a single row. */
+template <class Format>
+static void multiplySingleRow(const KernelCall& call, const float* x, const Weights& w, float* y) {
+  if (!w.panels) {
+    parallelRanges(call, w.out, maximum(8 * tileColumns, (int64_t{1} << 19) / w.in), 8 * tileColumns,
+                   [&](int64_t begin, int64_t end, int) {
+                     Format::multiplyRow(x, 1, {w.data + begin, w.out, 1}, end - begin, w.in, y + begin);
+                   });
+    return;
+  }
+  parallelRanges(call, ceilDivide(w.out, tileColumns), maximum(8, (int64_t{1} << 19) / w.in / tileColumns), 1,
+                 [&](int64_t begin, int64_t end, int) {
+                   for (int64_t column = begin * tileColumns; column < minimum(end * tileColumns, w.out);
+                        column += tileColumns) {
+                     const Lines lines = w.lines({0, w.in, column, minimum(tileColumns, w.out - column)});
+                     Format::multiplyRow(x, 1, {lines.data, lines.stride, 1}, lines.count, w.in, y + column);
+                   }
+                 });
+}
+
 template <class Format>
 static void runDense(DenseCall d) {
   const DenseParameters& p = d.p;
   if (p.rows <= 0 || p.out <= 0) return;
   d.packed = static_cast<float*>(d.call.scratch);
-  const bool narrow = Format::narrow && isNarrow(p);
-  d.projection = d.packed + packedRowsFloats(p);
+  d.projection = d.packed + packedRowsFloats<Format>(p);
   d.factors = d.projection + projectionFloats(p);
   d.threadScratch = d.factors + factorFloats(p);
   parallelRanges(d.call, factorCount(p), maximum(1, 65536 / p.out), 1,
@@ -268,11 +294,11 @@ static void runDense(DenseCall d) {
     parallelRanges(d.call, p.rows, maximum(1, 65536 / work), 1,
                    [&](int64_t begin, int64_t end, int) { projectRows(d, begin, end); });
   }
-  if (narrow) return multiplyNarrowLayer(d);
+  if (isNarrow<Format>(p)) return multiplyNarrowLayer(d);
   const int64_t stack = 1 + (d.stacked ? p.directions : 0), most = packedFloats / panelDepth;
   const int64_t together = d.denseTangent ? p.rows : maximum(finishedRows / stack, 1);
   if (p.rows == 1 && stack == 1 && !d.denseTangent && p.in > 0) {
-    Format::multiplySingleRow(d.call, d.x, weightsOf(d), d.y);
+    multiplySingleRow<Format>(d.call, d.x, weightsOf(d), d.y);
     finishRows(d, 0, 1);
   } else if (together * stack <= most) {
     multiplyTogether<Format>(d, together);

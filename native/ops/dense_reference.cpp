@@ -2,6 +2,7 @@
 // dense_kernel.cpp.
 #include <vector>
 
+#include "ops/bf16_reference.h"
 #include "ops/dense.h"
 #include "ops/elementwise_reference.h"
 #include "ops/tangent_reference.h"
@@ -27,24 +28,32 @@ static std::vector<double> preActivation(const DenseParameters& p, const double*
   return z;
 }
 
+template <bool bf16>
 static void densePrimal(const KernelCall& call) {
   const DenseParameters& p = *static_cast<const DenseParameters*>(call.parameters);
   const auto at = [&](int i) { return static_cast<double*>(call.operands[i]); };
-  const std::vector<double> z = preActivation(p, at(0), at(1), at(2));
+  const Operand<bf16> x(at(0), p.rows * p.in), w(at(1), p.in * p.out);
+  const std::vector<double> z = preActivation(p, x.data(), w.data(), at(2));
   for (size_t i = 0; i < z.size(); ++i) at(3)[i] = apply(p.activation, z[i], z[i]);
 }
 
+template <bool bf16>
 static void densePushforward(const KernelCall& call) {
   const DenseParameters& p = *static_cast<const DenseParameters*>(call.parameters);
   const auto at = [&](int i) { return static_cast<double*>(call.operands[i]); };
-  const double *x = at(0), *w = at(1), *xDot = at(3);
-  const std::vector<double> z = preActivation(p, x, w, at(2));
+  const Operand<bf16> x(at(0), p.rows * p.in), w(at(1), p.in * p.out), xDot(at(3), p.directions * p.rows * p.in);
+  const std::vector<double> z = preActivation(p, x.data(), w.data(), at(2));
   for (size_t i = 0; i < z.size(); ++i) at(6)[i] = apply(p.activation, z[i], z[i]);
   for (int64_t k = 0; k < p.directions; ++k) {
     std::vector<double> zDot(z.size());
-    if (p.xDot.kind != TangentKind::zero) addProduct(xDot + k * p.rows * p.in, w, p.rows, p.in, p.out, zDot.data());
+    if (p.xDot.kind != TangentKind::zero)
+      addProduct(xDot.data() + k * p.rows * p.in, w.data(), p.rows, p.in, p.out, zDot.data());
     const std::vector<double> wDot = tangentOf(p.wDot, *call.state, at(4), k, p.in, p.out);
-    if (p.wDot.kind != TangentKind::zero) addProduct(x, wDot.data(), p.rows, p.in, p.out, zDot.data());
+    if (p.wDot.kind == TangentKind::lowRank) {
+      addProduct(at(0), wDot.data(), p.rows, p.in, p.out, zDot.data());  // projections on the factors are not rounded
+    } else if (p.wDot.kind != TangentKind::zero) {
+      addProduct(x.data(), Operand<bf16>(wDot.data(), p.in * p.out).data(), p.rows, p.in, p.out, zDot.data());
+    }
     const std::vector<double> bDot = tangentOf(p.bDot, *call.state, at(5), k, 1, p.out);
     for (size_t i = 0; i < z.size(); ++i) {
       const double sum = zDot[i] + (bDot.empty() ? 0.0 : bDot[i % static_cast<size_t>(p.out)]);
@@ -53,7 +62,7 @@ static void densePushforward(const KernelCall& call) {
   }
 }
 
-PUSHFORWARD_REFERENCE_KERNEL(dense_primal, densePrimal)
-PUSHFORWARD_REFERENCE_KERNEL(dense_pushforward, densePushforward)
+PUSHFORWARD_REFERENCE_PRODUCT(dense_primal, densePrimal)
+PUSHFORWARD_REFERENCE_PRODUCT(dense_pushforward, densePushforward)
 
 }  // namespace pushforward::reference

@@ -1,4 +1,5 @@
 // y = A B over the last two axes, batch axes broadcast: A = a or aᵀ, B = b or bᵀ (transposeA, transposeB).
+// unrounded: at no precision are its operands rounded.
 //   ẏ = Ȧ B + A Ḃ
 //   ā = ȳ Bᵀ (transposed: B ȳᵀ), b̄ = Aᵀ ȳ (transposed: ȳᵀ A), summed over the batch axes along which they were broadcast
 #include "ops/matmul.h"
@@ -48,19 +49,23 @@ std::vector<Type> inferMatmul(const TypeContext& context) {
   return {{DType::real, Shape(dims)}};
 }
 
-ValueId emitMatmul(Builder& b, ValueId x, ValueId y, bool transposeA, bool transposeB) {
-  return b.emit("matmul", {x, y}, {{"transposeA", double(transposeA)}, {"transposeB", double(transposeB)}});
+/** A product that is part of the derivative of `node`. */
+ValueId emitMatmul(Builder& b, const Node& node, ValueId x, ValueId y, bool transposeA, bool transposeB) {
+  Attributes attributes{{"transposeA", double(transposeA)}, {"transposeB", double(transposeB)}};
+  if (node.attributes.flag("unrounded")) attributes.set("unrounded", 1.0);
+  return b.emit("matmul", {x, y}, attributes);
 }
 
 void jvpMatmul(JvpContext& context) {
   Builder& b = context.b;
   bool ta = context.node.attributes.flag("transposeA"), tb = context.node.attributes.flag("transposeB");
-  ValueId y = emitMatmul(b, context.x[0], context.x[1], ta, tb);
+  ValueId y = emitMatmul(b, context.node, context.x[0], context.x[1], ta, tb);
   int rank = b.shape(y).rank();
   ValueId yDot = none;
-  if (context.xDot[0] != none) yDot = emitMatmul(b, b.alignTangent(context.xDot[0], rank), context.x[1], ta, tb);
+  if (context.xDot[0] != none)
+    yDot = emitMatmul(b, context.node, b.alignTangent(context.xDot[0], rank), context.x[1], ta, tb);
   if (context.xDot[1] != none)
-    yDot = b.addOrNone(yDot, emitMatmul(b, context.x[0], b.alignTangent(context.xDot[1], rank), ta, tb));
+    yDot = b.addOrNone(yDot, emitMatmul(b, context.node, context.x[0], b.alignTangent(context.xDot[1], rank), ta, tb));
   context.y = {y};
   context.yDot = {b.broadcast(yDot, b.shape(y).prepend(context.directions))};
 }
@@ -69,12 +74,13 @@ void vjpMatmul(VjpContext& context) {
   Builder& b = context.b;
   bool ta = context.node.attributes.flag("transposeA"), tb = context.node.attributes.flag("transposeB");
   ValueId x = context.x[0], w = context.x[1], yBar = context.yBar[0];
+  auto product = [&](ValueId left, ValueId right, bool transposeA, bool transposeB) {
+    return emitMatmul(b, context.node, left, right, transposeA, transposeB);
+  };
   if (context.wanted[0])
-    context.xBar[0] =
-        b.unbroadcast(ta ? emitMatmul(b, w, yBar, tb, true) : emitMatmul(b, yBar, w, false, !tb), b.shape(x));
+    context.xBar[0] = b.unbroadcast(ta ? product(w, yBar, tb, true) : product(yBar, w, false, !tb), b.shape(x));
   if (context.wanted[1])
-    context.xBar[1] =
-        b.unbroadcast(tb ? emitMatmul(b, yBar, x, true, ta) : emitMatmul(b, x, yBar, !ta, false), b.shape(w));
+    context.xBar[1] = b.unbroadcast(tb ? product(yBar, x, true, ta) : product(x, yBar, !ta, false), b.shape(w));
 }
 
 MatmulParameters parametersOf(const PlanContext& context) {
@@ -120,12 +126,14 @@ const OpRegistration matmul = [] {
   Op op;
   op.name = "matmul";
   op.minInputs = op.maxInputs = 2;
-  op.attributes = {{"transposeA", AttributeKind::number}, {"transposeB", AttributeKind::number}};
+  op.attributes = {{"transposeA", AttributeKind::number},
+                   {"transposeB", AttributeKind::number},
+                   {"unrounded", AttributeKind::number}};
   op.infer = inferMatmul;
   op.jvp = jvpMatmul;
   op.vjp = vjpMatmul;
   op.kernels = [](const PlanContext& context) -> std::vector<KernelPlan> {
-    return {{"matmul", parameterBlock(parametersOf(context)), allOperands(context)}};
+    return {{productKernel(context, "matmul"), parameterBlock(parametersOf(context)), allOperands(context)}};
   };
   op.takesPanels = {1};
   op.cost = costOf;

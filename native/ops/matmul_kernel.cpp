@@ -3,7 +3,7 @@
 // needs no packing.
 #include "ops/matmul.h"
 
-#include "cpu/gemm/product.h"
+#include "cpu/gemm/bf16_format.h"
 #include "cpu/parallel.h"
 
 namespace pushforward::cpu::PUSHFORWARD_ISA {
@@ -20,56 +20,54 @@ static int64_t batchCount(const MatmulParameters& p) {
 }
 
 /** Packed rows of a thread; a panel follows them. A whole batch may be the rows of one product. */
+template <class Format>
 static int64_t packedFloats(const MatmulParameters& p) {
-  return roundUp(minimum(maximum(p.m, 1) * maximum(batchCount(p), 1), packedRows) * minimum(p.k, panelDepth), 16);
+  const int64_t rows = minimum(maximum(p.m, 1) * maximum(batchCount(p), 1), packedRows);
+  return roundUp(Format::floats(rows, minimum(p.k, panelDepth)), 16);
 }
 
+template <class Format>
 static size_t matmulScratch(const void* parameters, int threads) {
   return static_cast<size_t>(4 * threads *
-                             (packedFloats(*static_cast<const MatmulParameters*>(parameters)) + panelFloats));
+                             (packedFloats<Format>(*static_cast<const MatmulParameters*>(parameters)) + panelFloats));
 }
 
-/** y [rows, columns] = A B; scratch holds the packed rows, then a panel. B: b, or columns of a weight in panels. */
+/** B: b, or columns of a weight that lies in panels. */
+template <class Format>
 struct Right {
   Matrix b;
   const Weights* weights;  // in panels, else nullptr
   bool transposed;         // of weights
   int64_t column;          // of weights
 
-  Panel panelOf(int64_t rows, const Piece& piece, float* scratch) const {
-    if (weights != nullptr) {
-      const Piece own = {piece.top, piece.depth, column + piece.column, piece.columns};
-      if (!transposed) {
-        const Lines lines = weights->lines(own);
-        return {lines.data, lines.stride};
-      }
-      packPanelRows(*weights, own, scratch);
-      return {scratch, tileColumns};
-    }
-    const Matrix from = b.at(piece.top, piece.column);
-    if (rows <= tileRows && b.columnStride == 1 && piece.columns == tileColumns) return {from.data, from.rowStride};
-    packColumns(from, piece.columns, piece.depth, scratch);
-    return {scratch, tileColumns};
+  Panel panelOf(bool once, const Piece& piece, float* scratch) const {
+    if (weights == nullptr)
+      return Format::panelFrom(b.at(piece.top, piece.column), piece.columns, piece.depth, once, scratch);
+    const Piece own = {piece.top, piece.depth, column + piece.column, piece.columns};
+    return transposed ? Format::panelOfTransposed(*weights, own, scratch)
+                      : Format::panelOf(*weights, own, once, scratch);
   }
   Lines next(const Piece& piece) const {
     if (piece.columns <= 0) return {};
     if (weights != nullptr && !transposed)
-      return weights->lines({piece.top, piece.depth, column + piece.column, piece.columns});
+      return Format::linesOf(*weights, {piece.top, piece.depth, column + piece.column, piece.columns});
     if (weights != nullptr || b.columnStride != 1) return {};
     return {b.at(piece.top, piece.column).data, b.rowStride, piece.columns};
   }
 };
 
-static void multiplyTask(Matrix a, const Right& right, int64_t rows, int64_t columns, int64_t k, float* y,
+/** y [rows, columns] = A B; scratch holds the packed rows, then a panel. */
+template <class Format>
+static void multiplyTask(Matrix a, const Right<Format>& right, int64_t rows, int64_t columns, int64_t k, float* y,
                          int64_t yStride, float* packed, float* panel) {
   for (int64_t begin = 0; begin < k; begin += panelDepth) {
     const int64_t depth = minimum(panelDepth, k - begin);
-    packRows(a.at(0, begin), rows, 0, blockCount(rows), depth, packed);
+    Format::packRows(a.at(0, begin), rows, 0, Format::blocks(rows), depth, packed);
     for (int64_t j = 0; j < columns; j += tileColumns) {
       const int64_t width = minimum(tileColumns, columns - j);
-      const Panel b = right.panelOf(rows, {begin, depth, j, width}, panel);
-      const Lines next = right.next({begin, depth, j + width, minimum(tileColumns, columns - j - width)});
-      multiplyPanel(packed, rows, 0, blockCount(rows), depth, b, width, y + j, yStride, begin > 0, next);
+      const Panel b = right.panelOf(Format::blocks(rows) == 1, {begin, depth, j, width}, panel);
+      Format::multiply(packed, rows, 0, Format::blocks(rows), depth, b, width, y + j, yStride, begin > 0,
+                       right.next({begin, depth, j + width, minimum(tileColumns, columns - j - width)}));
     }
   }
 }
@@ -88,6 +86,7 @@ static void zero(float* y, int64_t count) {
   for (int64_t i = 0; i < count; ++i) y[i] = 0.0f;
 }
 
+template <class Format>
 static void matmul(const KernelCall& call) {
   const MatmulParameters& p = *static_cast<const MatmulParameters*>(call.parameters);
   const float *aData = static_cast<const float*>(call.operands[0]),
@@ -122,7 +121,7 @@ static void matmul(const KernelCall& call) {
   while (threads > 1 && columnSize > 4 * tileColumns && batch * rowTiles * ceilDivide(n, columnSize) < 4 * threads)
     columnSize = roundUp(columnSize / 2, tileColumns);
   const int64_t columnTiles = ceilDivide(n, columnSize), tiles = rowTiles * columnTiles;
-  const int64_t total = batch * tiles, packedSize = packedFloats(p);
+  const int64_t total = batch * tiles, packedSize = packedFloats<Format>(p);
   // A task shorter than 20 µs is not worth waking a thread for.
   const int64_t group = maximum(1, 1000000 / maximum(1, rowSize * columnSize * k));
   parallelFor(call, ceilDivide(total, group), [&](int64_t task, int thread) {
@@ -138,14 +137,15 @@ static void matmul(const KernelCall& call) {
       right.data += swapped ? aOffset : bOffset;
       float* to = y + t * m * n + row * n + column;
       if (m == 1 && !p.panels)
-        multiplyRow(left.data, left.columnStride, right, columns, k, to);
+        Format::multiplyRow(left.data, left.columnStride, right, columns, k, to);
       else
-        multiplyTask(left, {right, p.panels ? &weights : nullptr, p.transposeB != 0, column}, rows, columns, k, to, n,
-                     packed, packed + packedSize);
+        multiplyTask<Format>(left, {right, p.panels ? &weights : nullptr, p.transposeB != 0, column}, rows, columns, k,
+                             to, n, packed, packed + packedSize);
     }
   });
 }
 
-PUSHFORWARD_CPU_KERNEL(matmul, matmul, matmulScratch)
+PUSHFORWARD_CPU_KERNEL(matmul, matmul<FloatFormat>, matmulScratch<FloatFormat>)
+PUSHFORWARD_BF16_KERNEL(matmul_bf16, matmul, matmulScratch)
 
 }  // namespace pushforward::cpu::PUSHFORWARD_ISA

@@ -76,7 +76,10 @@ UpdateParameters parametersOf(const PlanContext& context) {
 }
 
 std::vector<KernelPlan> kernelsOf(const PlanContext& context) {
-  return {{context.node.op->name, parameterBlock(parametersOf(context)), allOperands(context)}};
+  const UpdateParameters p = parametersOf(context);
+  const std::string& name = context.node.op->name;
+  return {{p.gradient == GradientKind::product ? productKernel(context, name) : name, parameterBlock(p),
+           allOperands(context)}};
 }
 
 Cost costOf(const PlanContext& context) {

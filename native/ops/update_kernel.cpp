@@ -3,7 +3,7 @@
 // over the parameter and its state.
 #include "ops/update.h"
 
-#include "cpu/gemm/product.h"
+#include "cpu/gemm/bf16_format.h"
 #include "cpu/parallel.h"
 #include "cpu/tangent_panel.h"
 
@@ -265,37 +265,43 @@ struct ProductTile {
   explicit ProductTile(int threads) : rows(threads <= 8 ? 98 : 56), columns(128) {
     if (threads <= 8) columns = threads <= 3 ? 1024 : 256;
   }
-  int64_t floats() const { return rows * (panelDepth + columns) + panelFloats; }
+  template <class Format>
+  int64_t floats() const {
+    return Format::floats(rows, panelDepth) + panelFloats + rows * columns;
+  }
 };
 
+template <class Format>
 static size_t updateScratch(const void* parameters, int threads) {
   const UpdateParameters& p = *static_cast<const UpdateParameters*>(parameters);
   if (p.gradient == GradientKind::directional) return static_cast<size_t>(4 * factorCount(p) * (p.rows + p.n));
-  return p.gradient == GradientKind::product ? static_cast<size_t>(4 * threads * ProductTile(threads).floats()) : 0;
+  return p.gradient == GradientKind::product ? static_cast<size_t>(4 * threads * ProductTile(threads).floats<Format>())
+                                             : 0;
 }
 
 /** A task multiplies out a tile of g = xᵀ δ and applies it. */
+template <class Format>
 static void applyProduct(const Update& u) {
   const UpdateParameters& p = u.p;
   const ProductTile tile(u.call.parallel == nullptr ? 1 : u.call.parallel->threads);
   const int64_t across = ceilDivide(p.n, tile.columns);
   parallelFor(u.call, across * ceilDivide(p.rows, tile.rows), [&](int64_t index, int thread) {
-    float* packed = static_cast<float*>(u.call.scratch) + thread * tile.floats();
-    float *panel = packed + tile.rows * panelDepth, *g = panel + panelFloats;
+    float* packed = static_cast<float*>(u.call.scratch) + thread * tile.floats<Format>();
+    float *panel = packed + Format::floats(tile.rows, panelDepth), *g = panel + panelFloats;
     const int64_t row = index / across * tile.rows, column = index % across * tile.columns;
     const int64_t rows = minimum(tile.rows, p.rows - row), columns = minimum(tile.columns, p.n - column);
     if (p.inner == 0)
       for (int64_t i = 0; i < rows * tile.columns; ++i) g[i] = 0.0f;
     for (int64_t begin = 0; begin < p.inner; begin += panelDepth) {
       const int64_t depth = minimum(panelDepth, p.inner - begin);
-      packRows({u.x + begin * p.rows + row, 1, p.rows}, rows, 0, blockCount(rows), depth, packed);
+      Format::packRows({u.x + begin * p.rows + row, 1, p.rows}, rows, 0, Format::blocks(rows), depth, packed);
       for (int64_t j = 0; j < columns; j += tileColumns) {
         const int64_t width = minimum(tileColumns, columns - j);
         const float* from = u.delta + begin * p.n + column + j;
-        packColumns({from, p.n, 1}, width, depth, panel);
-        multiplyPanel(packed, rows, 0, blockCount(rows), depth, {panel, tileColumns}, width,
-                      p.panels ? g + j * rows : g + j, p.panels ? width : tile.columns, begin > 0,
-                      {from + tileColumns, p.n, minimum(tileColumns, columns - j - width)});
+        Format::multiply(packed, rows, 0, Format::blocks(rows), depth,
+                         Format::panelFrom({from, p.n, 1}, width, depth, false, panel), width,
+                         p.panels ? g + j * rows : g + j, p.panels ? width : tile.columns, begin > 0,
+                         {from + tileColumns, p.n, minimum(tileColumns, columns - j - width)});
       }
     }
     if (p.panels)
@@ -309,7 +315,7 @@ static void applyProduct(const Update& u) {
   });
 }
 
-template <Rule rule>
+template <Rule rule, class Format>
 static void update(const KernelCall& call) {
   const UpdateParameters& p = *static_cast<const UpdateParameters*>(call.parameters);
   if (p.rows <= 0 || p.n <= 0 || !allFinite(call, p)) return;
@@ -320,13 +326,29 @@ static void update(const KernelCall& call) {
   if (p.gradient == GradientKind::given)
     applyGiven(u);
   else if (p.gradient == GradientKind::product)
-    applyProduct(u);
+    applyProduct<Format>(u);
   else
     applyDirectional(u);
 }
 
-PUSHFORWARD_CPU_KERNEL(sgd, update<Rule::sgd>, updateScratch)
-PUSHFORWARD_CPU_KERNEL(adam, update<Rule::adam>, updateScratch)
-PUSHFORWARD_CPU_KERNEL(adamW, update<Rule::adamW>, updateScratch)
+template <class Format>
+static void sgd(const KernelCall& call) {
+  update<Rule::sgd, Format>(call);
+}
+template <class Format>
+static void adam(const KernelCall& call) {
+  update<Rule::adam, Format>(call);
+}
+template <class Format>
+static void adamW(const KernelCall& call) {
+  update<Rule::adamW, Format>(call);
+}
+
+PUSHFORWARD_CPU_KERNEL(sgd, sgd<FloatFormat>, updateScratch<FloatFormat>)
+PUSHFORWARD_CPU_KERNEL(adam, adam<FloatFormat>, updateScratch<FloatFormat>)
+PUSHFORWARD_CPU_KERNEL(adamW, adamW<FloatFormat>, updateScratch<FloatFormat>)
+PUSHFORWARD_BF16_KERNEL(sgd_bf16, sgd, updateScratch)
+PUSHFORWARD_BF16_KERNEL(adam_bf16, adam, updateScratch)
+PUSHFORWARD_BF16_KERNEL(adamW_bf16, adamW, updateScratch)
 
 }  // namespace pushforward::cpu::PUSHFORWARD_ISA

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "core/philox.h"
+#include "ops/bf16_reference.h"
 #include "ops/update.h"
 
 namespace pushforward::reference {
@@ -31,6 +32,7 @@ static void product(const UpdateParameters& p, const double* x, const double* de
       for (int64_t j = 0; j < p.n; ++j) g[static_cast<size_t>(i * p.n + j)] += x[t * p.rows + i] * delta[t * p.n + j];
 }
 
+template <bool bf16>
 static std::vector<double> gradientOf(const KernelCall& call) {
   const UpdateParameters& p = *static_cast<const UpdateParameters*>(call.parameters);
   const auto at = [&](int i) { return static_cast<const double*>(call.operands[i]); };
@@ -43,7 +45,7 @@ static std::vector<double> gradientOf(const KernelCall& call) {
       directional(p, *call.state, at(4), g);
       break;
     case GradientKind::product:
-      product(p, at(5), at(6), g);
+      product(p, Operand<bf16>(at(5), p.inner * p.rows).data(), Operand<bf16>(at(6), p.inner * p.n).data(), g);
       break;
   }
   return g;
@@ -57,11 +59,12 @@ static bool allFinite(const KernelCall& call) {
   return true;
 }
 
+template <bool bf16>
 static void sgd(const KernelCall& call) {
   const UpdateParameters& p = *static_cast<const UpdateParameters*>(call.parameters);
   double *parameter = static_cast<double*>(call.operands[0]), *momentum = static_cast<double*>(call.operands[1]);
   if (!allFinite(call)) return;
-  const std::vector<double> gradient = gradientOf(call);
+  const std::vector<double> gradient = gradientOf<bf16>(call);
   for (size_t i = 0; i < gradient.size(); ++i) {
     double g = gradient[i] + p.weightDecay * parameter[i];
     if (momentum != nullptr) {
@@ -72,12 +75,13 @@ static void sgd(const KernelCall& call) {
   }
 }
 
+template <bool bf16>
 static void adamWith(const KernelCall& call, double weightDecay) {
   const UpdateParameters& p = *static_cast<const UpdateParameters*>(call.parameters);
   double *parameter = static_cast<double*>(call.operands[0]), *first = static_cast<double*>(call.operands[1]),
          *second = static_cast<double*>(call.operands[2]);
   if (!allFinite(call)) return;
-  const std::vector<double> gradient = gradientOf(call);
+  const std::vector<double> gradient = gradientOf<bf16>(call);
   const double t = call.state->step + 1.0, rate = call.state->rate;
   for (size_t i = 0; i < gradient.size(); ++i) {
     const double g = gradient[i];
@@ -89,14 +93,18 @@ static void adamWith(const KernelCall& call, double weightDecay) {
   }
 }
 
-static void adam(const KernelCall& call) { adamWith(call, 0.0); }
-
-static void adamW(const KernelCall& call) {
-  adamWith(call, static_cast<const UpdateParameters*>(call.parameters)->weightDecay);
+template <bool bf16>
+static void adam(const KernelCall& call) {
+  adamWith<bf16>(call, 0.0);
 }
 
-PUSHFORWARD_REFERENCE_KERNEL(sgd, sgd)
-PUSHFORWARD_REFERENCE_KERNEL(adam, adam)
-PUSHFORWARD_REFERENCE_KERNEL(adamW, adamW)
+template <bool bf16>
+static void adamW(const KernelCall& call) {
+  adamWith<bf16>(call, static_cast<const UpdateParameters*>(call.parameters)->weightDecay);
+}
+
+PUSHFORWARD_REFERENCE_PRODUCT(sgd, sgd)
+PUSHFORWARD_REFERENCE_PRODUCT(adam, adam)
+PUSHFORWARD_REFERENCE_PRODUCT(adamW, adamW)
 
 }  // namespace pushforward::reference

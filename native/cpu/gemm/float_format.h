@@ -1,26 +1,40 @@
 // Operands of a product as float32: the Format that the products of layers (ops/dense_product.h) are written for.
 #pragma once
 #include "cpu/gemm/product.h"
-#include "cpu/parallel.h"
 #include "cpu/tangent_panel.h"
 
 namespace pushforward::cpu::PUSHFORWARD_ISA {
 
 struct FloatFormat {
-  static constexpr bool narrow = true;  // multiplyNarrow does
+  static constexpr bool narrow = true;       // multiplyNarrow does
+  static constexpr bool readsPanels = true;  // weights in panels are read where they lie
 
-  /** Floats of memory that so many packed elements take. */
-  static int64_t floats(int64_t elements) { return elements; }
+  /** Rows are multiplied in so many blocks. */
+  static int64_t blocks(int64_t rows) { return blockCount(rows); }
+  /** Floats of memory that packed rows take. */
+  static int64_t floats(int64_t rows, int64_t depth) { return rows * depth; }
 
   static void packRows(Matrix a, int64_t rows, int64_t first, int64_t last, int64_t depth, float* out) {
     cpu::PUSHFORWARD_ISA::packRows(a, rows, first, last, depth, out);
   }
 
-  /** A piece of w, packed to `scratch` unless it lies well as it is: in panels, or where it is read `once`. */
+  /** A panel of b [depth, columns], packed to `scratch` unless it is read `once` and lies well as it is. */
+  static Panel panelFrom(Matrix b, int64_t columns, int64_t depth, bool once, float* scratch) {
+    if (once && b.columnStride == 1 && columns == tileColumns) return {b.data, b.rowStride};
+    packColumns(b, columns, depth, scratch);
+    return {scratch, tileColumns};
+  }
+
+  /** The same of a piece of w, which may lie in panels. */
   static Panel panelOf(const Weights& w, const Piece& piece, bool once, float* scratch) {
     const Lines lines = w.lines(piece);
-    if (w.panels || (once && piece.columns == tileColumns)) return {lines.data, lines.stride};
-    packColumns({lines.data, lines.stride, 1}, piece.columns, piece.depth, scratch);
+    if (w.panels) return {lines.data, lines.stride};
+    return panelFrom({lines.data, lines.stride, 1}, piece.columns, piece.depth, once, scratch);
+  }
+
+  /** A piece of wᵀ, w in panels. */
+  static Panel panelOfTransposed(const Weights& w, const Piece& piece, float* scratch) {
+    packPanelRows(w, piece, scratch);
     return {scratch, tileColumns};
   }
 
@@ -39,23 +53,8 @@ struct FloatFormat {
     multiplyPanel(a, rows, first, last, depth, b, columns, c, cStride, accumulate, next);
   }
 
-  /** y = x w of a single row. */
-  static void multiplySingleRow(const KernelCall& call, const float* x, const Weights& w, float* y) {
-    if (!w.panels) {
-      parallelRanges(call, w.out, maximum(8 * tileColumns, (int64_t{1} << 19) / w.in), 8 * tileColumns,
-                     [&](int64_t begin, int64_t end, int) {
-                       multiplyRow(x, 1, {w.data + begin, w.out, 1}, end - begin, w.in, y + begin);
-                     });
-      return;
-    }
-    parallelRanges(call, ceilDivide(w.out, tileColumns), maximum(8, (int64_t{1} << 19) / w.in / tileColumns), 1,
-                   [&](int64_t begin, int64_t end, int) {
-                     for (int64_t column = begin * tileColumns; column < minimum(end * tileColumns, w.out);
-                          column += tileColumns) {
-                       const Lines lines = w.lines({0, w.in, column, minimum(tileColumns, w.out - column)});
-                       multiplyRow(x, 1, {lines.data, lines.stride, 1}, lines.count, w.in, y + column);
-                     }
-                   });
+  static void multiplyRow(const float* x, int64_t xStride, Matrix b, int64_t columns, int64_t k, float* y) {
+    cpu::PUSHFORWARD_ISA::multiplyRow(x, xStride, b, columns, k, y);
   }
 };
 

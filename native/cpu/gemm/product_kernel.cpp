@@ -2,6 +2,8 @@
 // product.h.
 #include "cpu/gemm/product.h"
 
+#include "cpu/gemm/bf16.h"
+
 namespace pushforward::cpu::PUSHFORWARD_ISA {
 
 typedef float Quad __attribute__((vector_size(16)));
@@ -143,11 +145,20 @@ void multiplyNarrow(const float* a, int64_t aStride, int64_t rows, int64_t depth
 // Columns of a single row at once: 256 bytes of each row of b, where registers allow.
 constexpr int rowVectors = lanes == 16 ? 4 : 8;
 
+struct Exact {
+  static float of(float x) { return x; }
+  __attribute__((always_inline)) static Float of(Float x) { return x; }
+};
+struct Rounded {
+  static float of(float x) { return roundBf16(x); }
+  __attribute__((always_inline)) static Float of(Float x) { return roundBf16(x); }
+};
+
 /**
  * y = x B for `vectors` registers of columns, fewer `columns` than lanes only with one; sums of panelDepth, added in
  * order.
  */
-template <int vectors>
+template <class Operand, int vectors>
 PUSHFORWARD_INLINE void multiplyRowBy(const float* x, int64_t xStride, Matrix b, int64_t k, float* y, int columns) {
   Float total[vectors];
 #pragma GCC unroll 8
@@ -161,10 +172,11 @@ PUSHFORWARD_INLINE void multiplyRowBy(const float* x, int64_t xStride, Matrix b,
       // Rows are often a page apart, where no hardware prefetcher follows.
       __builtin_prefetch(from + 8 * b.rowStride);
       if (vectors * lanes > 32) __builtin_prefetch(from + 8 * b.rowStride + 32);
-      const Float left = broadcast(x[p * xStride]);
+      const Float left = broadcast(Operand::of(x[p * xStride]));
 #pragma GCC unroll 8
       for (int v = 0; v < vectors; ++v)
-        sum[v] = multiplyAdd(left, columns == lanes ? load(from + v * lanes) : loadPartial(from, columns), sum[v]);
+        sum[v] = multiplyAdd(left, Operand::of(columns == lanes ? load(from + v * lanes) : loadPartial(from, columns)),
+                             sum[v]);
     }
 #pragma GCC unroll 8
     for (int v = 0; v < vectors; ++v) total[v] += sum[v];
@@ -177,13 +189,14 @@ PUSHFORWARD_INLINE void multiplyRowBy(const float* x, int64_t xStride, Matrix b,
       storePartial(y, total[v], columns);
 }
 
-void multiplyRow(const float* x, int64_t xStride, Matrix b, int64_t columns, int64_t k, float* y) {
+template <class Operand>
+PUSHFORWARD_INLINE void multiplyRowOf(const float* x, int64_t xStride, Matrix b, int64_t columns, int64_t k, float* y) {
   if (b.columnStride == 1) {
     int64_t j = 0;
     for (; j + rowVectors * lanes <= columns; j += rowVectors * lanes)
-      multiplyRowBy<rowVectors>(x, xStride, b.at(0, j), k, y + j, lanes);
+      multiplyRowBy<Operand, rowVectors>(x, xStride, b.at(0, j), k, y + j, lanes);
     for (; j < columns; j += lanes)
-      multiplyRowBy<1>(x, xStride, b.at(0, j), k, y + j, static_cast<int>(minimum(lanes, columns - j)));
+      multiplyRowBy<Operand, 1>(x, xStride, b.at(0, j), k, y + j, static_cast<int>(minimum(lanes, columns - j)));
     return;
   }
   constexpr int64_t together = 4 * lanes;  // four accumulators hide the latency of a multiply-add
@@ -193,14 +206,14 @@ void multiplyRow(const float* x, int64_t xStride, Matrix b, int64_t columns, int
       Float sum0{}, sum1{}, sum2{}, sum3{};
       int64_t p = 0;
       for (; p + together <= k; p += together) {
-        sum0 = multiplyAdd(load(x + p), load(from + p), sum0);
-        sum1 = multiplyAdd(load(x + p + lanes), load(from + p + lanes), sum1);
-        sum2 = multiplyAdd(load(x + p + 2 * lanes), load(from + p + 2 * lanes), sum2);
-        sum3 = multiplyAdd(load(x + p + 3 * lanes), load(from + p + 3 * lanes), sum3);
+        sum0 = multiplyAdd(Operand::of(load(x + p)), Operand::of(load(from + p)), sum0);
+        sum1 = multiplyAdd(Operand::of(load(x + p + lanes)), Operand::of(load(from + p + lanes)), sum1);
+        sum2 = multiplyAdd(Operand::of(load(x + p + 2 * lanes)), Operand::of(load(from + p + 2 * lanes)), sum2);
+        sum3 = multiplyAdd(Operand::of(load(x + p + 3 * lanes)), Operand::of(load(from + p + 3 * lanes)), sum3);
       }
       for (; p < k; p += lanes) {
         const int count = static_cast<int>(minimum(lanes, k - p));
-        sum0 = multiplyAdd(loadPartial(x + p, count), loadPartial(from + p, count), sum0);
+        sum0 = multiplyAdd(Operand::of(loadPartial(x + p, count)), Operand::of(loadPartial(from + p, count)), sum0);
       }
       y[j] = horizontalSum((sum0 + sum1) + (sum2 + sum3));
     }
@@ -208,9 +221,18 @@ void multiplyRow(const float* x, int64_t xStride, Matrix b, int64_t columns, int
   }
   for (int64_t j = 0; j < columns; ++j) {
     float sum = 0.0f;
-    for (int64_t p = 0; p < k; ++p) sum += x[p * xStride] * b.data[p * b.rowStride + j * b.columnStride];
+    for (int64_t p = 0; p < k; ++p)
+      sum += Operand::of(x[p * xStride]) * Operand::of(b.data[p * b.rowStride + j * b.columnStride]);
     y[j] = sum;
   }
+}
+
+void multiplyRow(const float* x, int64_t xStride, Matrix b, int64_t columns, int64_t k, float* y) {
+  multiplyRowOf<Exact>(x, xStride, b, columns, k, y);
+}
+
+void multiplyRowBf16(const float* x, int64_t xStride, Matrix b, int64_t columns, int64_t k, float* y) {
+  multiplyRowOf<Rounded>(x, xStride, b, columns, k, y);
 }
 
 }  // namespace pushforward::cpu::PUSHFORWARD_ISA

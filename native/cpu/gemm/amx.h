@@ -1,0 +1,91 @@
+// The innermost product of pairs of bf16 on AMX: 32 × 32 results in four tiles, two tiles of each operand. Written for a
+// class with the four things that tiles do, so that the same loops can be checked with an emulation of them
+// (test/amx.test.ts): AMX itself has not been at hand.
+#pragma once
+#include <cstdint>
+
+namespace pushforward {
+
+/** The instructions. A tile is 16 rows of 64 bytes, `stride` bytes apart in memory. */
+struct AmxTiles {
+  /** Before the first of the others, on every thread. */
+  static void configure() {
+    struct alignas(64) Configuration {
+      uint8_t palette = 1, startRow = 0, reserved[14] = {};
+      uint16_t rowBytes[16] = {64, 64, 64, 64, 64, 64, 64, 64};
+      uint8_t rows[16] = {16, 16, 16, 16, 16, 16, 16, 16};
+    } configuration;
+    __asm__ volatile("ldtilecfg %0" : : "m"(configuration));
+  }
+  /** After the last: a thread with live tiles is slow to switch. */
+  static void release() { __asm__ volatile("tilerelease"); }
+
+  template <int tile>
+  static void zero() {
+    __asm__ volatile("tilezero %%tmm%c0" : : "i"(tile));
+  }
+  template <int tile>
+  static void load(const void* from, int64_t stride) {
+    __asm__ volatile("tileloadd (%0,%1,1), %%tmm%c2" : : "r"(from), "r"(stride), "i"(tile) : "memory");
+  }
+  /** sum[i, j] += Σ_p a[i, p]·b[p, j], pairs p < 16. */
+  template <int sum, int a, int b>
+  static void dot() {
+    __asm__ volatile("tdpbf16ps %%tmm%c2, %%tmm%c1, %%tmm%c0" : : "i"(sum), "i"(a), "i"(b));
+  }
+  template <int tile>
+  static void store(void* to, int64_t stride) {
+    __asm__ volatile("tilestored %%tmm%c2, (%0,%1,1)" : : "r"(to), "r"(stride), "i"(tile) : "memory");
+  }
+};
+
+/**
+ * c [rows, columns] (+)= a b, rows and columns ≤ 32. a: `steps` times `rows` rows of 16 pairs, b: 16·steps rows of 32
+ * pairs. Tiles of a that are not full read up to 15 rows that follow (their results are dropped), so 1 KB beyond a's last
+ * must be readable.
+ */
+template <class Tiles>
+static void multiplyTiles(int64_t rows, int64_t steps, const uint32_t* a, const uint32_t* b, int64_t columns, float* c,
+                          int64_t cStride, bool accumulate) {
+  constexpr int64_t side = 16, wide = 2 * side, rowBytes = 64, panelBytes = 4 * wide;
+  const bool tall = rows > side, broad = columns > side;
+  // Tiles that are not full go through a buffer.
+  const bool direct = rows % side == 0 && columns % side == 0;
+  alignas(64) float room[wide * wide];
+  float* to = direct ? c : room;
+  const int64_t stride = direct ? 4 * cStride : panelBytes, below = side * stride / 4;
+  if (direct && accumulate) {
+    Tiles::template load<0>(to, stride);
+    if (broad) Tiles::template load<1>(to + side, stride);
+    if (tall) Tiles::template load<2>(to + below, stride);
+    if (tall && broad) Tiles::template load<3>(to + below + side, stride);
+  } else {
+    Tiles::template zero<0>();
+    Tiles::template zero<1>();
+    Tiles::template zero<2>();
+    Tiles::template zero<3>();
+  }
+  for (int64_t s = 0; s < steps; ++s, a += rows * side, b += side * wide) {
+    Tiles::template load<4>(a, rowBytes);
+    Tiles::template load<6>(b, panelBytes);
+    Tiles::template dot<0, 4, 6>();
+    if (broad) {
+      Tiles::template load<7>(b + side, panelBytes);
+      Tiles::template dot<1, 4, 7>();
+    }
+    if (!tall) continue;
+    Tiles::template load<5>(a + side * side, rowBytes);
+    Tiles::template dot<2, 5, 6>();
+    if (broad) Tiles::template dot<3, 5, 7>();
+  }
+  Tiles::template store<0>(to, stride);
+  if (broad) Tiles::template store<1>(to + side, stride);
+  if (tall) Tiles::template store<2>(to + below, stride);
+  if (tall && broad) Tiles::template store<3>(to + below + side, stride);
+  if (direct) return;
+  for (int64_t i = 0; i < rows; ++i)
+    for (int64_t j = 0; j < columns; ++j)
+      c[i * cStride + j] = accumulate ? c[i * cStride + j] + room[i * wide + j] : room[i * wide + j];
+}
+
+}  // namespace pushforward

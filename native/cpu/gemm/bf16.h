@@ -1,0 +1,58 @@
+// bf16: the upper half of a float32. A number is rounded to the nearest, ties away from zero: half a unit is added to
+// the bits, whose lower half is dropped. (A tie to even would lose what an int16 beside the bf16 must give back: the
+// float32 itself is bf16 + (bits - bf16's bits), and only away from zero that difference always fits.)
+#pragma once
+#include "cpu/gemm/product.h"
+
+namespace pushforward::cpu::PUSHFORWARD_ISA {
+
+/** The bits of the rounded x in the upper half, the lower half zero; NaN is 0x7FC0. */
+PUSHFORWARD_INLINE Unsigned bf16Bits(Float x) {
+  return select(x == x, (asUnsigned(x) + 0x8000u) & 0xFFFF0000u, broadcast(uint32_t{0x7FC00000u}));
+}
+PUSHFORWARD_INLINE Float roundBf16(Float x) { return asFloat(bf16Bits(x)); }
+
+PUSHFORWARD_INLINE uint32_t bf16Bits(float x) {
+  uint32_t bits;
+  __builtin_memcpy(&bits, &x, sizeof bits);
+  return x == x ? (bits + 0x8000u) & 0xFFFF0000u : 0x7FC00000u;
+}
+PUSHFORWARD_INLINE float roundBf16(float x) {
+  const uint32_t bits = bf16Bits(x);
+  __builtin_memcpy(&x, &bits, sizeof x);
+  return x;
+}
+
+/** x[i] rounded in place, i < count. */
+void roundFloats(float* x, int64_t count);
+
+/**
+ * Pairs: a word of 32 bits holds the bf16 of depth 2p in its lower half and that of 2p + 1 in its upper half, zero beyond
+ * the last. out[p·outStride + i] = the pair p of lines(i, ·), i < count, 2p < depth.
+ */
+void packPairs(Matrix lines, int64_t count, int64_t depth, uint32_t* out, int64_t outStride);
+
+/** A panel of floats [depth, columns], rows tileColumns apart, to pairs, rows tileColumns apart too, in place. */
+void pairPanel(float* panel, int64_t columns, int64_t depth);
+
+/** y[j] = Σ_p bf16(x[p·xStride]) bf16(b(p, j)), j < columns. */
+void multiplyRowBf16(const float* x, int64_t xStride, Matrix b, int64_t columns, int64_t k, float* y);
+
+#if PUSHFORWARD_LANES == 16
+/** As multiplyPanel: rows and panel are pairs; VDPBF16PS. */
+void multiplyPairs(const float* a, int64_t rows, int64_t first, int64_t last, int64_t depth, Panel b, int64_t columns,
+                   float* c, int64_t cStride, bool accumulate, const Lines& next);
+
+/** Rows and words that AMX takes at once: blocks of tilesRows rows, steps of 16 pairs of depth. */
+constexpr int64_t tilesRows = 32, stepWords = 16;
+PUSHFORWARD_INLINE int64_t stepCount(int64_t depth) { return ceilDivide(depth, 2 * stepWords); }
+
+/** Block i at out + 32·i·steps·stepWords words: for each step, of each row 16 words. */
+void packTileRows(Matrix a, int64_t rows, int64_t first, int64_t last, int64_t depth, uint32_t* out);
+
+/** As multiplyPanel: rows by packTileRows, a panel of pairs whose depth is padded to whole steps; TDPBF16PS. */
+void multiplyTilePanel(const float* a, int64_t rows, int64_t first, int64_t last, int64_t depth, Panel b,
+                       int64_t columns, float* c, int64_t cStride, bool accumulate);
+#endif
+
+}  // namespace pushforward::cpu::PUSHFORWARD_ISA

@@ -1,0 +1,132 @@
+// Operands of a product as bf16: the Formats beside FloatFormat, and how a kernel is registered for all of them.
+#pragma once
+#include "cpu/gemm/bf16.h"
+#include "cpu/gemm/float_format.h"
+
+namespace pushforward::cpu::PUSHFORWARD_ISA {
+
+/** What the Formats share; `Self` packs pieces of B: finishPanel makes floats [depth, columns] its own, in place. */
+template <class Self>
+struct Bf16Format {
+  static constexpr bool narrow = false, readsPanels = false;
+
+  static Panel panelFrom(Matrix b, int64_t columns, int64_t depth, bool, float* scratch) {
+    Self::packColumns(b, columns, depth, scratch);
+    return {scratch, tileColumns};
+  }
+  static Panel panelOf(const Weights& w, const Piece& piece, bool once, float* scratch) {
+    const Lines lines = w.lines(piece);
+    return panelFrom({lines.data, lines.stride, 1}, piece.columns, piece.depth, once, scratch);
+  }
+  static Panel panelOfTransposed(const Weights& w, const Piece& piece, float* scratch) {
+    packPanelRows(w, piece, scratch);
+    Self::finishPanel(scratch, piece.columns, piece.depth);
+    return {scratch, tileColumns};
+  }
+  static Panel drawnPanel(TangentKind kind, const Draw& draw, int64_t n, const Piece& piece, float* scratch) {
+    fillTangentPanel(kind, draw, n, piece.top, piece.depth, piece.column, piece.columns, scratch, tileColumns);
+    Self::finishPanel(scratch, piece.columns, piece.depth);
+    return {scratch, tileColumns};
+  }
+  static Lines linesOf(const Weights& w, const Piece& piece) { return FloatFormat::linesOf(w, piece); }
+  static void multiplyRow(const float* x, int64_t xStride, Matrix b, int64_t columns, int64_t k, float* y) {
+    multiplyRowBf16(x, xStride, b, columns, k, y);
+  }
+};
+
+/** Rounded, held as float32: for every instruction set. */
+struct RoundedFormat : Bf16Format<RoundedFormat> {
+  static int64_t blocks(int64_t rows) { return FloatFormat::blocks(rows); }
+  static int64_t floats(int64_t rows, int64_t depth) { return FloatFormat::floats(rows, depth); }
+  static void packRows(Matrix a, int64_t rows, int64_t first, int64_t last, int64_t depth, float* out) {
+    FloatFormat::packRows(a, rows, first, last, depth, out);
+    const int64_t begin = blockBegin(rows, first);
+    roundFloats(out + begin * depth, (blockBegin(rows, last) - begin) * depth);
+  }
+  static void packColumns(Matrix b, int64_t columns, int64_t depth, float* out) {
+    cpu::PUSHFORWARD_ISA::packColumns(b, columns, depth, out);
+    roundFloats(out, depth * tileColumns);
+  }
+  static void finishPanel(float* panel, int64_t columns, int64_t depth) {
+    padPanel(panel, columns, depth);
+    roundFloats(panel, depth * tileColumns);
+  }
+  static void multiply(const float* a, int64_t rows, int64_t first, int64_t last, int64_t depth, const Panel& b,
+                       int64_t columns, float* c, int64_t cStride, bool accumulate, const Lines& next) {
+    multiplyPanel(a, rows, first, last, depth, b, columns, c, cStride, accumulate, next);
+  }
+};
+
+#if PUSHFORWARD_LANES == 16
+
+/** Pairs, for AVX512-BF16. */
+struct PairFormat : Bf16Format<PairFormat> {
+  static int64_t blocks(int64_t rows) { return blockCount(rows); }
+  static int64_t floats(int64_t rows, int64_t depth) { return rows * ceilDivide(depth, 2); }
+  static void packRows(Matrix a, int64_t rows, int64_t first, int64_t last, int64_t depth, float* out) {
+    for (int64_t i = first; i < last; ++i) {
+      const int64_t row = blockBegin(rows, i), count = blockBegin(rows, i + 1) - row;
+      packPairs(a.at(row, 0), count, depth, reinterpret_cast<uint32_t*>(out + floats(row, depth)), count);
+    }
+  }
+  static void packColumns(Matrix b, int64_t columns, int64_t depth, float* out) {
+    packPairs({b.data, b.columnStride, b.rowStride}, columns, depth, reinterpret_cast<uint32_t*>(out), tileColumns);
+    padPanel(out, columns, ceilDivide(depth, 2));
+  }
+  static void finishPanel(float* panel, int64_t columns, int64_t depth) {
+    pairPanel(panel, columns, depth);
+    padPanel(panel, columns, ceilDivide(depth, 2));
+  }
+  static void multiply(const float* a, int64_t rows, int64_t first, int64_t last, int64_t depth, const Panel& b,
+                       int64_t columns, float* c, int64_t cStride, bool accumulate, const Lines& next) {
+    multiplyPairs(a, rows, first, last, depth, b, columns, c, cStride, accumulate, next);
+  }
+};
+
+/** Pairs in whole tiles, for AMX. */
+struct TileFormat : Bf16Format<TileFormat> {
+  static int64_t blocks(int64_t rows) { return ceilDivide(rows, tilesRows); }
+  static int64_t floats(int64_t rows, int64_t depth) { return rows * stepCount(depth) * stepWords; }
+  static void packRows(Matrix a, int64_t rows, int64_t first, int64_t last, int64_t depth, float* out) {
+    packTileRows(a, rows, first, last, depth, reinterpret_cast<uint32_t*>(out));
+  }
+  /** What a step reads beyond the depth and beyond the columns is zero. */
+  static void padSteps(float* panel, int64_t columns, int64_t depth) {
+    const int64_t pairs = ceilDivide(depth, 2);
+    for (int64_t p = 0; columns < tileColumns && p < pairs; ++p)
+      for (int64_t j = columns; j < tileColumns; ++j) panel[p * tileColumns + j] = 0.0f;
+    for (int64_t i = pairs * tileColumns; i < stepCount(depth) * stepWords * tileColumns; i += lanes)
+      store(panel + i, Float{});
+  }
+  static void packColumns(Matrix b, int64_t columns, int64_t depth, float* out) {
+    packPairs({b.data, b.columnStride, b.rowStride}, columns, depth, reinterpret_cast<uint32_t*>(out), tileColumns);
+    padSteps(out, columns, depth);
+  }
+  static void finishPanel(float* panel, int64_t columns, int64_t depth) {
+    pairPanel(panel, columns, depth);
+    padSteps(panel, columns, depth);
+  }
+  static void multiply(const float* a, int64_t rows, int64_t first, int64_t last, int64_t depth, const Panel& b,
+                       int64_t columns, float* c, int64_t cStride, bool accumulate, const Lines&) {
+    multiplyTilePanel(a, rows, first, last, depth, b, columns, c, cStride, accumulate);
+  }
+};
+
+// Kernel `name` for every Format; `function` and `scratch` are templates over it.
+#define PUSHFORWARD_BF16_KERNEL(name, function, scratch)                               \
+  PUSHFORWARD_CPU_KERNEL(name, function<RoundedFormat>, scratch<RoundedFormat>)        \
+  namespace pairs {                                                                    \
+  PUSHFORWARD_KERNEL_IN("avx512bf16", name, function<PairFormat>, scratch<PairFormat>) \
+  }                                                                                    \
+  namespace tiles {                                                                    \
+  PUSHFORWARD_KERNEL_IN("amx", name, function<TileFormat>, scratch<TileFormat>)        \
+  }
+
+#else
+
+#define PUSHFORWARD_BF16_KERNEL(name, function, scratch) \
+  PUSHFORWARD_CPU_KERNEL(name, function<RoundedFormat>, scratch<RoundedFormat>)
+
+#endif
+
+}  // namespace pushforward::cpu::PUSHFORWARD_ISA

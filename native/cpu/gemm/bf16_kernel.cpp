@@ -1,0 +1,196 @@
+// Rounding to bf16 and packing to pairs; the loops over the tiles of a panel. Layouts stand in bf16.h.
+#include "cpu/gemm/bf16.h"
+
+#include "cpu/gemm/amx.h"
+#include "cpu/gemm/tile_pairs.h"
+#include "cpu/peaks.h"
+
+namespace pushforward::cpu::PUSHFORWARD_ISA {
+
+PUSHFORWARD_INLINE Float loadFirst(const float* from, int64_t count) {
+  return count >= lanes ? load(from) : loadPartial(from, static_cast<int>(count));
+}
+PUSHFORWARD_INLINE void storeFirst(uint32_t* to, Unsigned x, int64_t count) {
+  if (count >= lanes)
+    store(to, x);
+  else
+    storePartial(reinterpret_cast<int32_t*>(to), asInt(x), static_cast<int>(count));
+}
+
+PUSHFORWARD_INLINE Unsigned pairOf(Float first, Float second) { return bf16Bits(second) | bf16Bits(first) >> 16; }
+PUSHFORWARD_INLINE uint32_t pairOf(float first, float second) { return bf16Bits(second) | bf16Bits(first) >> 16; }
+
+void roundFloats(float* x, int64_t count) {
+  int64_t i = 0;
+  for (; i + lanes <= count; i += lanes) store(x + i, roundBf16(load(x + i)));
+  for (; i < count; ++i) x[i] = roundBf16(x[i]);
+}
+
+/** out[i] = the pair of first[i] and second[i], which may be nothing. */
+PUSHFORWARD_INLINE void pairLines(const float* first, const float* second, int64_t count, uint32_t* out) {
+  for (int64_t i = 0; i < count; i += lanes)
+    storeFirst(out + i,
+               pairOf(loadFirst(first + i, count - i), second == nullptr ? Float{} : loadFirst(second + i, count - i)),
+               count - i);
+}
+
+/** The pairs of one line whose elements are neighbours. */
+PUSHFORWARD_INLINE void pairNeighbours(const float* from, int64_t depth, uint32_t* out) {
+  int64_t p = 0;
+#if PUSHFORWARD_LANES == 16
+  // Word i of x and of y is where lane i of the even and of the odd elements belongs.
+  const __m512i even = _mm512_set_epi32(30, 28, 26, 24, 22, 20, 18, 16, 14, 12, 10, 8, 6, 4, 2, 0),
+                one = _mm512_set1_epi32(1);
+  for (; p + 2 * lanes <= depth; p += 2 * lanes) {
+    const __m512 x = (__m512)load(from + p), y = (__m512)load(from + p + lanes);
+    store(out + p / 2, pairOf((Float)_mm512_permutex2var_ps(x, even, y),
+                              (Float)_mm512_permutex2var_ps(x, _mm512_or_si512(even, one), y)));
+  }
+#endif
+  for (; p < depth; p += 2) out[p / 2] = pairOf(from[p], p + 1 < depth ? from[p + 1] : 0.0f);
+}
+
+void packPairs(Matrix lines, int64_t count, int64_t depth, uint32_t* out, int64_t outStride) {
+  if (lines.rowStride == 1) {
+    for (int64_t p = 0; p < depth; p += 2, out += outStride) {
+      const float* from = lines.data + p * lines.columnStride;
+      pairLines(from, p + 1 < depth ? from + lines.columnStride : nullptr, count, out);
+    }
+  } else if (lines.columnStride == 1) {
+    // Pairs lie in memory as their halves do: a line becomes words, and words are transposed as floats are.
+    constexpr int64_t together = 4, most = panelDepth / 2;
+    float words[together * most];
+    for (int64_t begin = 0; begin < depth; begin += 2 * most) {
+      const int64_t size = minimum(2 * most, depth - begin), pairs = ceilDivide(size, 2);
+      for (int64_t i = 0; i < count; i += together) {
+        const int64_t group = minimum(together, count - i);
+        for (int64_t t = 0; t < group; ++t)
+          pairNeighbours(lines.at(i + t, begin).data, size, reinterpret_cast<uint32_t*>(words + t * most));
+        packLines({words, most, 1}, group, pairs, reinterpret_cast<float*>(out + begin / 2 * outStride + i), outStride);
+      }
+    }
+  } else {
+    for (int64_t i = 0; i < count; ++i)
+      for (int64_t p = 0; p < depth; p += 2)
+        out[p / 2 * outStride + i] = pairOf(*lines.at(i, p).data, p + 1 < depth ? *lines.at(i, p + 1).data : 0.0f);
+  }
+}
+
+void pairPanel(float* panel, int64_t columns, int64_t depth) {
+  for (int64_t p = 0; p < depth; p += 2) {
+    const float* from = panel + p * tileColumns;
+    pairLines(from, p + 1 < depth ? from + tileColumns : nullptr, columns,
+              reinterpret_cast<uint32_t*>(panel + p / 2 * tileColumns));
+  }
+}
+
+#if PUSHFORWARD_LANES == 16
+
+using PairTile = void (*)(int64_t pairs, const uint32_t* a, const uint32_t* b, float* c, int64_t cStride, int columns,
+                          bool accumulate, Prefetch next);
+
+/** The tile of `count` ≤ rows rows. */
+template <int rows>
+static PairTile pairTileOf(int64_t count, int64_t columns) {
+  if constexpr (rows > 1)
+    if (count < rows) return pairTileOf<rows - 1>(count, columns);
+  return columns > lanes ? &multiplyPairTile<rows, tileVectors> : &multiplyPairTile<rows, 1>;
+}
+
+void multiplyPairs(const float* a, int64_t rows, int64_t first, int64_t last, int64_t depth, Panel b, int64_t columns,
+                   float* c, int64_t cStride, bool accumulate, const Lines& next) {
+  constexpr int64_t line = 16;
+  const int64_t pairs = ceilDivide(depth, 2), lines = ceilDivide(next.count, line);
+  for (int64_t i = first; i < last; ++i) {
+    const int64_t row = blockBegin(rows, i), count = blockBegin(rows, i + 1) - row, begin = i - first;
+    const float* block = a + row * pairs;
+    Prefetch fetch = {block, 0, 0};
+    if (begin < lines) fetch = {next.data + begin * line, next.stride, lines > last - first ? line : 0};
+    pairTileOf<tileRows>(count, columns)(pairs, reinterpret_cast<const uint32_t*>(block),
+                                         reinterpret_cast<const uint32_t*>(b.data), c + row * cStride, cStride,
+                                         static_cast<int>(columns), accumulate, fetch);
+  }
+}
+
+void packTileRows(Matrix a, int64_t rows, int64_t first, int64_t last, int64_t depth, uint32_t* out) {
+  const int64_t steps = stepCount(depth), pairs = ceilDivide(depth, 2);
+  for (int64_t i = first; i < last; ++i) {
+    const int64_t row = i * tilesRows, count = minimum(tilesRows, rows - row);
+    uint32_t* block = out + row * steps * stepWords;
+    for (int64_t begin = 0; begin < pairs; begin += stepWords) {
+      uint32_t words[stepWords][tilesRows];  // a step, a column a row
+      const int64_t size = minimum(2 * stepWords, depth - 2 * begin);
+      if (a.columnStride != 1) packPairs(a.at(row, 2 * begin), count, size, words[0], tilesRows);
+      for (int64_t t = 0; t < count; ++t, block += stepWords) {
+        const int64_t present = ceilDivide(size, 2);
+        if (a.columnStride == 1)
+          pairNeighbours(a.at(row + t, 2 * begin).data, size, block);
+        else
+          for (int64_t p = 0; p < present; ++p) block[p] = words[p][t];
+        for (int64_t p = present; p < stepWords; ++p) block[p] = 0;
+      }
+    }
+  }
+}
+
+void multiplyTilePanel(const float* a, int64_t rows, int64_t first, int64_t last, int64_t depth, Panel b,
+                       int64_t columns, float* c, int64_t cStride, bool accumulate) {
+  const int64_t steps = stepCount(depth);
+  AmxTiles::configure();
+  for (int64_t i = first; i < last; ++i) {
+    const int64_t row = i * tilesRows;
+    multiplyTiles<AmxTiles>(minimum(tilesRows, rows - row), steps,
+                            reinterpret_cast<const uint32_t*>(a + row * steps * stepWords),
+                            reinterpret_cast<const uint32_t*>(b.data), columns, c + row * cStride, cStride, accumulate);
+  }
+  AmxTiles::release();
+}
+
+namespace {
+
+/** 14 chains: latency 6 × 2 a cycle needs 12. */
+constexpr int chains = 14;
+
+/** As peak_fma: operations of VDPBF16PS. */
+PUSHFORWARD_AVX512BF16 void peakPairs(const KernelCall& call) {
+  const PeakParameters& p = *static_cast<const PeakParameters*>(call.parameters);
+  __m512 sum[chains];
+  __m512bh x = (__m512bh)_mm512_set1_epi32(0x3F803F80), y = (__m512bh)_mm512_set1_epi32(0x3F003F00);
+  __asm__ volatile("" : "+v"(x), "+v"(y));
+  for (int i = 0; i < chains; ++i) sum[i] = __m512{};
+  for (int64_t n = 0; n < p.count; ++n) {
+#pragma GCC unroll 14
+    for (int i = 0; i < chains; ++i) sum[i] = _mm512_dpbf16_ps(sum[i], x, y);
+  }
+  for (int i = 1; i < chains; ++i) sum[0] += sum[i];
+  _mm512_storeu_ps(call.operands[0], sum[0]);
+  *p.done = 4.0 * lanes * chains * static_cast<double>(p.count);
+}
+
+/** The same of TDPBF16PS: four tiles of sums. */
+void peakTiles(const KernelCall& call) {
+  const PeakParameters& p = *static_cast<const PeakParameters*>(call.parameters);
+  AmxTiles::configure();
+  AmxTiles::zero<0>(), AmxTiles::zero<1>(), AmxTiles::zero<2>(), AmxTiles::zero<3>();
+  AmxTiles::zero<4>(), AmxTiles::zero<5>(), AmxTiles::zero<6>(), AmxTiles::zero<7>();
+  for (int64_t n = 0; n < p.count; ++n) {
+    AmxTiles::dot<0, 4, 6>(), AmxTiles::dot<1, 4, 7>();
+    AmxTiles::dot<2, 5, 6>(), AmxTiles::dot<3, 5, 7>();
+  }
+  AmxTiles::store<0>(call.operands[0], 64);
+  AmxTiles::release();
+  *p.done = 4.0 * 16 * 16 * 32 * 2 * static_cast<double>(p.count);
+}
+
+namespace pairs {
+PUSHFORWARD_KERNEL_IN("avx512bf16", peak_fma_bf16, peakPairs, nullptr)
+}
+namespace tiles {
+PUSHFORWARD_KERNEL_IN("amx", peak_fma_bf16, peakTiles, nullptr)
+}
+
+}  // namespace
+
+#endif
+
+}  // namespace pushforward::cpu::PUSHFORWARD_ISA

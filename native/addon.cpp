@@ -440,9 +440,10 @@ class NativeSession : public Napi::ObjectWrap<NativeSession> {
     return guarded(info.Env(), [&]() -> Napi::Value {
       Session& session = checked();
       std::lock_guard<std::mutex> lock(session.mutex());
-      Slot& slot = session.store().find(textArgument(info[0], "name"));
-      return copyOut(info.Env(), slot.memory.data(), session.store().bytesOf(slot.type), slot.type.dtype,
-                     session.device().realBytes);
+      const Slot& slot = session.store().find(textArgument(info[0], "name"));
+      std::vector<std::byte> rows(session.store().bytesOf(slot.type));
+      slot.read(rows.size(), rows.data());
+      return copyOut(info.Env(), rows.data(), rows.size(), slot.type.dtype, session.device().realBytes);
     });
   }
 
@@ -452,7 +453,9 @@ class NativeSession : public Napi::ObjectWrap<NativeSession> {
       std::lock_guard<std::mutex> lock(session.mutex());
       std::string name = textArgument(info[0], "name");
       Slot& slot = session.store().find(name);
-      copyIn(info[1], slot.type, session.device().realBytes, slot.memory.data(), "write '" + name + "'");
+      std::vector<std::byte> rows(session.store().bytesOf(slot.type));
+      copyIn(info[1], slot.type, session.device().realBytes, rows.data(), "write '" + name + "'");
+      slot.write(rows.size(), rows.data());
     });
   }
 

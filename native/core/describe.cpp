@@ -47,10 +47,7 @@ std::string Plan::describe(const Peaks& peaks) const {
   for (size_t s = 0; s < steps_.size(); ++s) {
     const Step& step = steps_[s];
     const Node& node = program_.nodes[step.node];
-    PlanContext context{node, {}, {}, precision_};
-    for (ValueId input : node.inputs) context.input.push_back(input == none ? nullptr : &program_.types[input]);
-    for (uint32_t i = 0; i < node.outputs; ++i) context.output.push_back(&program_.types[node.firstOutput + i]);
-    Cost cost = step.node != lastNode && node.op->cost ? node.op->cost(context) : Cost{};
+    Cost cost = step.node != lastNode && node.op->cost ? node.op->cost(contextOf(node)) : Cost{};
     lastNode = step.node;
     total.operations += cost.operations;
     total.bytes += cost.bytes;

@@ -81,6 +81,7 @@ struct Absorption {
 struct PlanContext {
   const Node& node;
   std::vector<const Type*> input, output;
+  std::vector<int64_t> panels;  // of each input, columns of the panels it lies in (core/panels.h); 0: row by row
   Precision precision;
 };
 
@@ -109,6 +110,7 @@ struct Op {
   bool fusedOnly = false;           // made by fusion: {fuse: false} must not meet it
   bool constantDerivative = false;  // outputs never carry a tangent (comparisons, random numbers, stopGradient)
   std::vector<Absorption> absorbs;
+  std::vector<int> takesPanels;  // inputs that may lie in panels
   std::vector<int> writes;  // inputs overwritten in place (updates); such nodes are kept although nothing reads them
   int guardsFrom = -1;      // inputs from here on are guards: where one is not finite the node writes nothing
 };

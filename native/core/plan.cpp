@@ -7,6 +7,7 @@
 #include "core/error.h"
 #include "core/fuse.h"
 #include "core/liveness.h"
+#include "core/panels.h"
 
 namespace pushforward {
 
@@ -30,7 +31,9 @@ ValueId rootOf(const Program& program, ValueId value) {
 }  // namespace
 
 Plan::Plan(const Program& traced, Store& store, const Device& device, bool fuse)
-    : program_(prepare(traced, fuse)), realBytes_(device.realBytes), precision_(device.precision) {
+    : program_(layOutPanels(prepare(traced, fuse), device.panelColumns)),
+      realBytes_(device.realBytes),
+      precision_(device.precision) {
   scheduleNodes();
   placeLeaves(store);
   placeAssigned();
@@ -87,7 +90,9 @@ void Plan::placeLeaves(Store& store) {
     } else if (node.op->name == "parameter") {
       std::string name = node.attributes.text("name", "");
       Region region = name.rfind("state/", 0) == 0 ? Region::state : Region::parameters;
-      place = {Place::Kind::fixed, store.declare(name, program_.types[node.firstOutput], region).memory.data(), 0};
+      ValueId value = node.firstOutput;
+      Slot& slot = store.declare(name, program_.types[value], region, panelsOf(program_, value));
+      place = {Place::Kind::fixed, slot.memory.data(), 0};
     } else if (node.op->name == "constant" || node.op->name == "full") {
       const Type& type = program_.types[node.firstOutput];
       constants_.emplace_back(store.bytesOf(type));
@@ -120,7 +125,8 @@ void Plan::placeAssigned() {
   for (const Node& node : program_.nodes) {
     if (node.op->name != "assign" || node.inputs.size() > 2) continue;  // under guards nothing may be written too early
     ValueId slot = node.inputs[0], value = node.inputs[1];
-    bool made = places_[value].kind == Place::Kind::absent && program_.producerOf(value).op->alias < 0;
+    bool made = places_[value].kind == Place::Kind::absent && program_.producerOf(value).op->alias < 0 &&
+                panelsOf(program_, slot) == 0;
     if (made && uses[value] == 1 && uses[slot] == 1) places_[value] = places_[slot];
   }
 }
@@ -137,6 +143,16 @@ bool isLeaf(const Node& node) {
 Place Plan::unplaced(ValueId value) const {
   if (value == none) return {};
   return {Place::Kind::workspace, nullptr, rootOf(program_, value)};
+}
+
+PlanContext Plan::contextOf(const Node& node) const {
+  PlanContext context{node, {}, {}, {}, precision_};
+  for (ValueId input : node.inputs) {
+    context.input.push_back(input == none ? nullptr : &program_.types[input]);
+    context.panels.push_back(panelsOf(program_, input));
+  }
+  for (uint32_t i = 0; i < node.outputs; ++i) context.output.push_back(&program_.types[node.firstOutput + i]);
+  return context;
 }
 
 Step Plan::makeLoop(size_t n, Store& store, const Device& device, bool fuse) {
@@ -166,10 +182,7 @@ void Plan::makeSteps(Store& store, const Device& device, bool fuse) {
     if (isLeaf(node) || node.op->alias >= 0) continue;
     if (node.op->name == "assign" && places_[node.inputs[1]].pointer == places_[node.inputs[0]].pointer) continue;
     if (!node.op->kernels) fail(Code::NO_KERNEL, node.op->name, "a kernel or a lowering", "an op that has neither");
-    PlanContext context{node, {}, {}, precision_};
-    for (ValueId input : node.inputs) context.input.push_back(input == none ? nullptr : &program_.types[input]);
-    for (uint32_t i = 0; i < node.outputs; ++i) context.output.push_back(&program_.types[node.firstOutput + i]);
-    for (KernelPlan& kernel : node.op->kernels(context)) {
+    for (KernelPlan& kernel : node.op->kernels(contextOf(node))) {
       Step step;
       step.kernel = findKernel(device.set, kernel.kernel);
       if (!step.kernel)

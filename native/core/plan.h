@@ -68,6 +68,7 @@ class Plan {
   void placeLeaves(Store& store);
   void placeAssigned();
   void makeSteps(Store& store, const Device& device, bool fuse);
+  PlanContext contextOf(const Node& node) const;
   Step makeLoop(size_t n, Store& store, const Device& device, bool fuse);
   /** The operand that is a value, until layOut knows its place. */
   Place unplaced(ValueId value) const;

@@ -162,8 +162,9 @@ RunResult Session::run(const Plan& plan, RunRequest& request, const std::atomic<
     ++result.steps;
     if (request.recordEvery > 0 && result.steps % request.recordEvery == 0)
       for (size_t i = 0; i < slots.size(); ++i) {
-        const std::byte* from = static_cast<const std::byte*>(slots[i]->memory.data());
-        result.recorded[i].insert(result.recorded[i].end(), from, from + store_.bytesOf(slots[i]->type));
+        size_t bytes = store_.bytesOf(slots[i]->type);
+        result.recorded[i].resize(result.recorded[i].size() + bytes);
+        slots[i]->read(bytes, result.recorded[i].data() + result.recorded[i].size() - bytes);
       }
   }
   result.milliseconds = std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count();

@@ -6,8 +6,10 @@
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 
 #include "core/error.h"
+#include "core/panels.h"
 
 namespace pushforward {
 
@@ -65,17 +67,34 @@ size_t Store::bytesOf(const Type& type) const {
   return static_cast<size_t>(type.shape.count()) * (type.dtype == DType::int32 ? sizeof(int32_t) : realBytes_);
 }
 
-Slot& Store::declare(const std::string& name, const Type& type, Region region) {
+void Slot::read(size_t bytes, void* to) const {
+  if (panels > 0)
+    fromPanels(type, panels, memory.data(), to);
+  else
+    std::memcpy(to, memory.data(), bytes);
+}
+
+void Slot::write(size_t bytes, const void* from) {
+  if (panels > 0)
+    toPanels(type, panels, from, memory.data());
+  else
+    std::memcpy(memory.data(), from, bytes);
+}
+
+Slot& Store::declare(const std::string& name, const Type& type, Region region, int64_t panels) {
   auto found = slots_.find(name);
   if (found != slots_.end()) {
     if (!(found->second->type == type))
       fail(Code::SHAPE_MISMATCH, "parameter", "'" + name + "' to be " + found->second->type.text() + " as before",
            type.text());
+    if (found->second->panels != panels)
+      fail(Code::SHAPE_MISMATCH, "parameter", "'" + name + "' to be laid out as before", "another layout");
     return *found->second;
   }
   auto slot = std::make_unique<Slot>();
   slot->type = type;
   slot->region = region;
+  slot->panels = panels;
   slot->memory = Memory(bytesOf(type));
   return *slots_.emplace(name, std::move(slot)).first->second;
 }

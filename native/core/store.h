@@ -35,10 +35,15 @@ constexpr size_t aligned(size_t bytes) { return (bytes + alignment - 1) / alignm
 
 enum class Region : uint8_t { parameters, state };
 
+/** A tensor that outlives the plans. In memory it may lie in panels of `panels` columns (core/panels.h); 0: row by row. */
 struct Slot {
   Type type;
   Region region;
+  int64_t panels = 0;
   Memory memory;
+  /** Copies of its elements, row by row. */
+  void read(size_t bytes, void* to) const;
+  void write(size_t bytes, const void* from);
 };
 
 /**
@@ -60,8 +65,8 @@ struct Resident {
 class Store {
  public:
   explicit Store(size_t realBytes) : realBytes_(realBytes) {}
-  /** Declares or finds; SHAPE_MISMATCH when it stands there with another type. */
-  Slot& declare(const std::string& name, const Type& type, Region region);
+  /** Declares or finds; SHAPE_MISMATCH when it stands there with another type or layout. */
+  Slot& declare(const std::string& name, const Type& type, Region region, int64_t panels);
   /** Throws INVALID_ARGUMENT naming it. */
   Slot& find(const std::string& name) const;
   bool has(const std::string& name) const { return slots_.count(name) > 0; }

@@ -34,10 +34,15 @@ const OpRegistration assign = [] {
     return {};
   };
   op.kernels = [](const PlanContext& context) -> std::vector<KernelPlan> {
-    if (context.input.size() > assignGuardOperand) return {guardedPlan(context)};
+    if (context.input.size() > assignGuardOperand) {
+      if (context.panels[0] > 0) fail(Code::INVALID_ARGUMENT, "assign", "no guards with a weight", "guards");
+      return {guardedPlan(context)};
+    }
+    if (context.panels[0] > 0) return panelCopies(*context.input[0], context.panels[0], true, 1, 0);
     const Shape& shape = context.input[0]->shape;
     return {copyPlan(context.input[0]->dtype, shape.dims(), denseView(shape), denseView(shape), 1, 0)};
   };
+  op.takesPanels = {0};
   op.writes = {0};
   op.guardsFrom = assignGuardOperand;
   return op;

@@ -36,8 +36,8 @@ class Operand {
 };
 
 // Kernel `name` and kernel `name`_bf16 of a function that is a template over whether it rounds.
-#define PUSHFORWARD_REFERENCE_PRODUCT(name, function)      \
-  PUSHFORWARD_REFERENCE_KERNEL(name, function<false>)      \
+#define PUSHFORWARD_REFERENCE_PRODUCT(name, function) \
+  PUSHFORWARD_REFERENCE_KERNEL(name, function<false>) \
   PUSHFORWARD_REFERENCE_KERNEL(name##_bf16, function<true>)
 
 }  // namespace pushforward::reference

@@ -367,7 +367,8 @@ const OpRegistration conv2dPushforward = [] {
   op.infer = inferPushforward;
   op.lower = lowerPushforward;
   op.kernels = [](const PlanContext& context) -> std::vector<KernelPlan> {
-    return {{productKernel(context, "conv2d_pushforward"), parameterBlock(parametersOf(context)), allOperands(context)}};
+    return {
+        {productKernel(context, "conv2d_pushforward"), parameterBlock(parametersOf(context)), allOperands(context)}};
   };
   op.cost = costOf;
   op.absorbs = {{4, "wDot", true}, {5, "bDot", false}};

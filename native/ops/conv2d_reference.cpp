@@ -68,8 +68,7 @@ static void conv2dPushforward(const KernelCall& call) {
   const int64_t depth = c.kernel[0] * c.kernel[1] * c.channels;
   for (int64_t k = 0; k < p.directions; ++k) {
     std::vector<double> zDot(z.size());
-    if (p.xDot.kind != TangentKind::zero)
-      addConvolution(c, xDot.data() + k * pixelsOf(c), w.data(), zDot.data());
+    if (p.xDot.kind != TangentKind::zero) addConvolution(c, xDot.data() + k * pixelsOf(c), w.data(), zDot.data());
     const std::vector<double> wDot = tangentOf(p.wDot, *call.state, at(4), k, depth, c.filters);
     if (p.wDot.kind == TangentKind::lowRank)
       addConvolution(c, at(0), wDot.data(), zDot.data());  // projections on the factors are not rounded

@@ -118,6 +118,7 @@ DenseParameters parametersOf(const PlanContext& context) {
   p.rows = x.product(0, x.rank() - 1);
   p.in = w[0];
   p.out = w[1];
+  p.panels = context.panels[1] > 0;
   p.activation = activationMicro(activationOf(attributes));
   p.slope = slopeMicro(activationOf(attributes));
   if (context.node.op->name != "dense_pushforward") return p;
@@ -181,6 +182,7 @@ const OpRegistration dense = [] {
     return {{productKernel(context, "dense_primal"), parameterBlock(parametersOf(context)), operands}};
   };
   op.cost = costOf;
+  op.takesPanels = {1};
   return op;
 }();
 
@@ -198,6 +200,7 @@ const OpRegistration densePushforward = [] {
     return {{productKernel(context, "dense_pushforward"), parameterBlock(parametersOf(context)), allOperands(context)}};
   };
   op.cost = costOf;
+  op.takesPanels = {1};
   op.absorbs = {{4, "wDot", true}, {5, "bDot", false}};
   return op;
 }();

@@ -46,7 +46,8 @@ static void densePushforward(const KernelCall& call) {
   for (size_t i = 0; i < z.size(); ++i) at(6)[i] = apply(p.activation, z[i], z[i]);
   for (int64_t k = 0; k < p.directions; ++k) {
     std::vector<double> zDot(z.size());
-    if (p.xDot.kind != TangentKind::zero) addProduct(xDot.data() + k * p.rows * p.in, w.data(), p.rows, p.in, p.out, zDot.data());
+    if (p.xDot.kind != TangentKind::zero)
+      addProduct(xDot.data() + k * p.rows * p.in, w.data(), p.rows, p.in, p.out, zDot.data());
     const std::vector<double> wDot = tangentOf(p.wDot, *call.state, at(4), k, p.in, p.out);
     if (p.wDot.kind == TangentKind::lowRank) {
       addProduct(at(0), wDot.data(), p.rows, p.in, p.out, zDot.data());  // projections on the factors are not rounded

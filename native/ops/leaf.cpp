@@ -1,6 +1,7 @@
 // Leaves and identities.
 //   input      {shape, dtype}          an argument of the program, in order of declaration
-//   parameter  {name, shape}           a slot of the store: read in place, written by updates only
+//   parameter  {name, shape, weight}   a slot of the store: read in place, written by updates only. weight: a product
+//                                      reads it, and it may lie in panels (core/panels.h)
 //   constant   {shape, dtype, data}    data of the program
 //   full       {shape, value}          a real tensor of one value
 //   stopGradient(x) → x                ẏ = 0, x̄ = 0 by structure
@@ -43,8 +44,11 @@ const OpRegistration input = [] {
 const OpRegistration parameter = [] {
   Op op;
   op.name = "parameter";
-  op.attributes = {
-      {"name", AttributeKind::text, true}, {"shape", AttributeKind::list, true}, {"dtype", AttributeKind::text}};
+  op.attributes = {{"name", AttributeKind::text, true},
+                   {"shape", AttributeKind::list, true},
+                   {"dtype", AttributeKind::text},
+                   {"weight", AttributeKind::number},
+                   {"panels.columns", AttributeKind::number}};
   op.infer = typed;
   return op;
 }();

@@ -62,7 +62,8 @@ void jvpMatmul(JvpContext& context) {
   ValueId y = emitMatmul(b, context.node, context.x[0], context.x[1], ta, tb);
   int rank = b.shape(y).rank();
   ValueId yDot = none;
-  if (context.xDot[0] != none) yDot = emitMatmul(b, context.node, b.alignTangent(context.xDot[0], rank), context.x[1], ta, tb);
+  if (context.xDot[0] != none)
+    yDot = emitMatmul(b, context.node, b.alignTangent(context.xDot[0], rank), context.x[1], ta, tb);
   if (context.xDot[1] != none)
     yDot = b.addOrNone(yDot, emitMatmul(b, context.node, context.x[0], b.alignTangent(context.xDot[1], rank), ta, tb));
   context.y = {y};
@@ -91,6 +92,7 @@ MatmulParameters parametersOf(const PlanContext& context) {
   out.k = p.k;
   out.transposeA = p.transposeA;
   out.transposeB = p.transposeB;
+  out.panels = context.panels[1] > 0;
   auto batchOf = [](const Shape& shape) {
     std::vector<int64_t> dims = shape.dims();
     return Shape(std::vector<int64_t>(dims.begin(), dims.end() - 2));
@@ -124,13 +126,16 @@ const OpRegistration matmul = [] {
   Op op;
   op.name = "matmul";
   op.minInputs = op.maxInputs = 2;
-  op.attributes = {{"transposeA", AttributeKind::number}, {"transposeB", AttributeKind::number}, {"unrounded", AttributeKind::number}};
+  op.attributes = {{"transposeA", AttributeKind::number},
+                   {"transposeB", AttributeKind::number},
+                   {"unrounded", AttributeKind::number}};
   op.infer = inferMatmul;
   op.jvp = jvpMatmul;
   op.vjp = vjpMatmul;
   op.kernels = [](const PlanContext& context) -> std::vector<KernelPlan> {
     return {{productKernel(context, "matmul"), parameterBlock(parametersOf(context)), allOperands(context)}};
   };
+  op.takesPanels = {1};
   op.cost = costOf;
   return op;
 }();

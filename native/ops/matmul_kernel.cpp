@@ -32,22 +32,44 @@ static size_t matmulScratch(const void* parameters, int threads) {
                              (packedFloats<Format>(*static_cast<const MatmulParameters*>(parameters)) + panelFloats));
 }
 
-/** y [rows, columns] = A B; scratch holds the packed rows, then a panel. */
+/** y [rows, columns] = A B; scratch holds the packed rows, then a panel. B: b, or columns of a weight in panels. */
 template <class Format>
-static void multiplyTask(Matrix a, Matrix b, int64_t rows, int64_t columns, int64_t k, float* y, int64_t yStride,
-                         float* packed, float* panel) {
+struct Right {
+  Matrix b;
+  const Weights* weights;  // in panels, else nullptr
+  bool transposed;         // of weights
+  int64_t column;          // of weights
+
+  Panel panelOf(int64_t rows, const Piece& piece, float* scratch) const {
+    const bool once = Format::blocks(rows) == 1;
+    if (weights == nullptr)
+      return Format::panelFrom(b.at(piece.top, piece.column), piece.columns, piece.depth, once, scratch);
+    const Piece own = {piece.top, piece.depth, column + piece.column, piece.columns};
+    if (!transposed) return Format::panelOf(*weights, own, once, scratch);
+    packPanelRows(*weights, own, scratch);
+    Format::finishPanel(scratch, piece.columns, piece.depth);
+    return {scratch, tileColumns};
+  }
+  Lines next(const Piece& piece) const {
+    if (piece.columns <= 0) return {};
+    if (weights != nullptr && !transposed)
+      return weights->lines({piece.top, piece.depth, column + piece.column, piece.columns});
+    if (weights != nullptr || b.columnStride != 1) return {};
+    return {b.at(piece.top, piece.column).data, b.rowStride, piece.columns};
+  }
+};
+
+template <class Format>
+static void multiplyTask(Matrix a, const Right<Format>& right, int64_t rows, int64_t columns, int64_t k, float* y,
+                         int64_t yStride, float* packed, float* panel) {
   for (int64_t begin = 0; begin < k; begin += panelDepth) {
     const int64_t depth = minimum(panelDepth, k - begin);
     Format::packRows(a.at(0, begin), rows, 0, Format::blocks(rows), depth, packed);
     for (int64_t j = 0; j < columns; j += tileColumns) {
       const int64_t width = minimum(tileColumns, columns - j);
-      const Matrix right = b.at(begin, j);
-      Lines next;
-      if (b.columnStride == 1)
-        next = {right.data + tileColumns, b.rowStride, minimum(tileColumns, columns - j - width)};
-      Format::multiply(packed, rows, 0, Format::blocks(rows), depth,
-                       Format::panelFrom(right, width, depth, Format::blocks(rows) == 1, panel), width, y + j, yStride,
-                       begin > 0, next);
+      const Panel b = right.panelOf(rows, {begin, depth, j, width}, panel);
+      const Lines next = right.next({begin, depth, j + width, minimum(tileColumns, columns - j - width)});
+      Format::multiply(packed, rows, 0, Format::blocks(rows), depth, b, width, y + j, yStride, begin > 0, next);
     }
   }
 }
@@ -86,12 +108,13 @@ static void matmul(const KernelCall& call) {
     rowsBelow *= p.batchShape[axis];
   }
   if (oneProduct) m *= batch, batch = 1;
-  if (n == 1 && m > 1) {  // yᵀ = bᵀ aᵀ, and yᵀ lies in memory as y does
+  if (n == 1 && m > 1 && !p.panels) {  // yᵀ = bᵀ aᵀ, and yᵀ lies in memory as y does
     const Matrix left = {b.data, b.columnStride, b.rowStride};
     b = {a.data, a.columnStride, a.rowStride};
     a = left;
   }
-  const bool swapped = n == 1 && m > 1;
+  const bool swapped = n == 1 && m > 1 && !p.panels;
+  const Weights weights = {bData, p.transposeB ? n : k, p.transposeB ? k : n, true};
   if (swapped) n = m, m = 1;
 
   const int64_t threads = call.parallel == nullptr ? 1 : call.parallel->threads;
@@ -115,10 +138,11 @@ static void matmul(const KernelCall& call) {
       left.data += swapped ? bOffset : aOffset;
       right.data += swapped ? aOffset : bOffset;
       float* to = y + t * m * n + row * n + column;
-      if (m == 1)
+      if (m == 1 && !p.panels)
         Format::multiplyRow(left.data, left.columnStride, right, columns, k, to);
       else
-        multiplyTask<Format>(left, right, rows, columns, k, to, n, packed, packed + packedSize);
+        multiplyTask<Format>(left, {right, p.panels ? &weights : nullptr, p.transposeB != 0, column}, rows, columns, k,
+                             to, n, packed, packed + packedSize);
     }
   });
 }

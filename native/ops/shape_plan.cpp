@@ -28,6 +28,19 @@ KernelPlan copyPlan(DType dtype, const std::vector<int64_t>& shape, const Stride
   return {"strided_copy", parameterBlock(p), {input, output}};
 }
 
+std::vector<KernelPlan> panelCopies(const Type& type, int64_t columns, bool toPanels, int input, int output) {
+  int64_t rows = type.shape[0], n = type.shape[1], whole = n / columns, rest = n % columns;
+  std::vector<KernelPlan> plans;
+  auto copy = [&](int64_t panels, int64_t wide, int64_t first) {
+    StridedView lines{{wide, n, 1}, first}, inPanels{{wide * rows, wide, 1}, first * rows};
+    const std::vector<int64_t> box = {panels, rows, wide};
+    plans.push_back(copyPlan(type.dtype, box, toPanels ? lines : inPanels, toPanels ? inPanels : lines, input, output));
+  };
+  if (whole > 0) copy(whole, columns, 0);
+  if (rest > 0) copy(1, rest, whole * columns);
+  return plans;
+}
+
 KernelPlan fillPlan(DType dtype, int64_t count, double value, int output) {
   FillParameters p{};
   p.count = count;

@@ -17,6 +17,9 @@ struct StridedView {
 KernelPlan copyPlan(DType dtype, const std::vector<int64_t>& shape, const StridedView& from, const StridedView& to,
                     int input, int output);
 
+/** Copies of a weight [rows, n] between rows and panels of `columns` (core/panels.h): of the whole ones, of the last. */
+std::vector<KernelPlan> panelCopies(const Type& type, int64_t columns, bool toPanels, int input, int output);
+
 KernelPlan fillPlan(DType dtype, int64_t count, double value, int output);
 
 /** The whole tensor, dense. */

@@ -60,6 +60,10 @@ UpdateParameters parametersOf(const PlanContext& context) {
     p.gradient = GradientKind::product;
     p.inner = context.input[leftInput]->shape[0];
   }
+  for (int i = 0; i < gradientInput; ++i)
+    if (context.input[i] && context.panels[i] != context.panels[0])
+      fail(Code::INVALID_ARGUMENT, context.node.op->name, "state laid out as its parameter", "another layout");
+  p.panels = context.panels[0] > 0;
   p.momentum = a.number("momentum", 0);
   p.nesterov = a.flag("nesterov");
   p.weightDecay = a.number("weightDecay", 0);
@@ -100,7 +104,7 @@ Op updateOp(const char* name, std::vector<AttributeSpec> attributes) {
   op.infer = inferUpdate;
   op.kernels = kernelsOf;
   op.cost = costOf;
-  op.writes = {0, 1, 2};
+  op.takesPanels = op.writes = {0, 1, 2};
   op.guardsFrom = updateGuardOperand;
   return op;
 }

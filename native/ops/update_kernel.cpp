@@ -122,7 +122,25 @@ static bool allFinite(const KernelCall& call, const UpdateParameters& p) {
   return finite;
 }
 
+/** Offset of element (row, column) where panels begin at multiples of tileColumns; `column` begins one. */
+static int64_t panelOffset(const UpdateParameters& p, int64_t row, int64_t column) {
+  return column * p.rows + row * minimum(tileColumns, p.n - column);
+}
+
+static void applyGivenToPanels(const Update& u) {
+  const UpdateParameters& p = u.p;
+  parallelRanges(u.call, ceilDivide(p.n, tileColumns), maximum(1, 16384 / (p.rows * tileColumns)), 1,
+                 [&](int64_t begin, int64_t end, int) {
+                   for (int64_t column = begin * tileColumns; column < minimum(end * tileColumns, p.n);
+                        column += tileColumns)
+                     for (int64_t i = 0; i < p.rows; ++i)
+                       u.apply(panelOffset(p, i, column), u.gradient + i * p.n + column,
+                               minimum(tileColumns, p.n - column), 1.0f, contiguousAhead);
+                 });
+}
+
 static void applyGiven(const Update& u) {
+  if (u.p.panels) return applyGivenToPanels(u);
   const int64_t count = u.p.rows * u.p.n;
   parallelRanges(u.call, count, 16384, lanes, [&](int64_t begin, int64_t end, int) {
     u.apply(begin, u.gradient + begin, end - begin, 1.0f, contiguousAhead);
@@ -174,7 +192,8 @@ static void addFactors(const Update& u, int64_t row, int64_t rows, int64_t colum
 /** A piece is some rows, or a part of some; its gradient is drawn into a panel. */
 static void applyDirectional(const Update& u) {
   const UpdateParameters& p = u.p;
-  const int64_t columns = minimum(p.n, pieceColumns), rows = minimum(pieceFloats / columns / 4 * 4, pieceRows);
+  const int64_t columns = minimum(p.n, p.panels ? tileColumns : pieceColumns),
+                rows = minimum(pieceFloats / columns / 4 * 4, pieceRows);
   const int64_t across = ceilDivide(p.n, columns);
   parallelFor(u.call, across * ceilDivide(p.rows, rows), [&](int64_t index, int) {
     alignas(64) float g[pieceFloats + lanes], other[factorGroup * pieceColumns + lanes];
@@ -192,7 +211,9 @@ static void applyDirectional(const Update& u) {
         addTangent(u, k, static_cast<float>(double{u.coefficient[k]} / p.directions), row, high, column, wide, other,
                    g);
     }
-    if (wide == p.n)
+    if (p.panels)
+      u.apply(panelOffset(p, row, column), g, high * wide, scale, contiguousAhead);
+    else if (wide == p.n)
       u.apply(row * p.n, g, high * wide, scale, contiguousAhead);
     else
       for (int64_t i = 0; i < high; ++i) u.apply((row + i) * p.n + column, g + i * wide, wide, scale, contiguousAhead);
@@ -218,7 +239,8 @@ struct ProductTile {
 template <class Format>
 static size_t updateScratch(const void* parameters, int threads) {
   const UpdateParameters& p = *static_cast<const UpdateParameters*>(parameters);
-  return p.gradient == GradientKind::product ? static_cast<size_t>(4 * threads * ProductTile(threads).floats<Format>()) : 0;
+  return p.gradient == GradientKind::product ? static_cast<size_t>(4 * threads * ProductTile(threads).floats<Format>())
+                                             : 0;
 }
 
 /** A task multiplies out a tile of g = xᵀ δ and applies it. */
@@ -241,13 +263,19 @@ static void applyProduct(const Update& u) {
         const int64_t width = minimum(tileColumns, columns - j);
         const float* from = u.delta + begin * p.n + column + j;
         Format::multiply(packed, rows, 0, Format::blocks(rows), depth,
-                         Format::panelFrom({from, p.n, 1}, width, depth, false, panel), width, g + j, tile.columns,
-                         begin > 0, {from + tileColumns, p.n, minimum(tileColumns, columns - j - width)});
+                         Format::panelFrom({from, p.n, 1}, width, depth, false, panel), width,
+                         p.panels ? g + j * rows : g + j, p.panels ? width : tile.columns, begin > 0,
+                         {from + tileColumns, p.n, minimum(tileColumns, columns - j - width)});
       }
     }
-    for (int64_t i = 0; i < rows; ++i)
-      u.apply((row + i) * p.n + column, g + i * tile.columns, columns, 1.0f,
-              columns == p.n ? contiguousAhead : 4 * p.n);
+    if (p.panels)
+      for (int64_t j = 0; j < columns; j += tileColumns)
+        u.apply(panelOffset(p, row, column + j), g + j * rows, rows * minimum(tileColumns, columns - j), 1.0f,
+                contiguousAhead);
+    else
+      for (int64_t i = 0; i < rows; ++i)
+        u.apply((row + i) * p.n + column, g + i * tile.columns, columns, 1.0f,
+                columns == p.n ? contiguousAhead : 4 * p.n);
   });
 }
 

@@ -23,7 +23,7 @@ import { type Activation, dense as denseOp } from '../ops/product.ts';
 import { flatten as flattenOp } from '../ops/shape.ts';
 import { currentGraph, type ParameterTable } from '../trace/graph.ts';
 import type { Value } from '../trace/value.ts';
-import { type Initializer, parameter, scopePrefix, shared, withScope } from './parameter.ts';
+import { declareParameter, type Initializer, parameter, scopePrefix, shared, withScope } from './parameter.ts';
 
 /** `nn.*`, or any function of one Value that calls {@link parameter}. The same layer object used twice shares its weights. */
 export type Model = (input: Value) => Value;
@@ -49,7 +49,7 @@ export function dense(units: number, options?: DenseLayerOptions): Model {
     if (size === undefined)
       throw new PushforwardError('SHAPE_MISMATCH', 'nn.dense', 'an input [B, in]', describeShape(x.shape));
     const declare = () => ({
-      w: parameter('w', [size, units], initializer),
+      w: declareParameter('w', [size, units], initializer, true),
       b: bias ? parameter('b', [units], 'zeros') : undefined,
     });
     const { w, b } = shared(declare, cache);

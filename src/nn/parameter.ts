@@ -34,6 +34,16 @@ export function scopePrefix(): string {
  * @throws PushforwardError INVALID_ARGUMENT outside a Trainer's model, and for a name declared twice
  */
 export function parameter(name: string, shape: readonly number[], initializer: Initializer = 'heNormal'): Value {
+  return declareParameter(name, shape, initializer, false);
+}
+
+/** {@link parameter}, or the `weight` of a product. @internal */
+export function declareParameter(
+  name: string,
+  shape: readonly number[],
+  initializer: Initializer,
+  weight: boolean,
+): Value {
   if (typeof name !== 'string' || name === '' || name.length > 200 || name.includes('/')) {
     throw new PushforwardError(
       'INVALID_ARGUMENT',
@@ -53,7 +63,7 @@ export function parameter(name: string, shape: readonly number[], initializer: I
       `'${name}' ${describeShape(sizes)} in another function`,
     );
   }
-  return graph.context.parameters.declare(scopePrefix() + name, sizes, initializer);
+  return graph.context.parameters.declare(scopePrefix() + name, sizes, initializer, weight);
 }
 
 /**

@@ -19,7 +19,7 @@ export interface TraceContext {
 
 /** Parameters of a model, in order of declaration. */
 export interface ParameterTable {
-  declare(name: string, shape: readonly number[], initializer: string): Value;
+  declare(name: string, shape: readonly number[], initializer: string, weight: boolean): Value;
   /** A slot that the model itself writes, once per training step: no parameter, and never perturbed. Once per name, as `declare`. */
   declareState(name: string, shape: readonly number[], initializer: 'zeros' | 'ones'): Value;
   /** A state as it stands after the commits of this trace so far. */
@@ -88,8 +88,10 @@ export class Graph implements Program {
     )[0] as Value;
   }
 
-  parameter(name: string, shape: readonly number[]): Value {
-    return this.#append({ op: 'parameter', inputs: [], attributes: { name, shape }, bodies: [] }, [
+  /** A slot of the store. `weight`: products read it, so the device may lay it out as they do. */
+  parameter(name: string, shape: readonly number[], weight = false): Value {
+    const attributes = weight ? { name, shape, weight: 1 } : { name, shape };
+    return this.#append({ op: 'parameter', inputs: [], attributes, bodies: [] }, [
       { shape, dtype: this.context.real },
     ])[0] as Value;
   }

@@ -13,6 +13,8 @@ export interface DeclaredParameter {
   readonly name: string;
   readonly shape: readonly number[];
   readonly initializer: string;
+  /** Whether products read it, so that the device may lay it out as they do. */
+  readonly weight: boolean;
 }
 
 /** The parameters and the states of a root graph. */
@@ -28,7 +30,7 @@ export class Parameters implements ParameterTable {
     this.#root = root;
   }
 
-  declare(name: string, shape: readonly number[], initializer: string): Value {
+  declare(name: string, shape: readonly number[], initializer: string, weight: boolean): Value {
     if (this.#values.has(name)) {
       throw new PushforwardError(
         'INVALID_ARGUMENT',
@@ -37,9 +39,9 @@ export class Parameters implements ParameterTable {
         `'${name}' again`,
       );
     }
-    const value = this.#root().parameter(name, shape);
+    const value = this.#root().parameter(name, shape, weight);
     this.#values.set(name, value);
-    this.declared.push({ name, shape, initializer });
+    this.declared.push({ name, shape, initializer, weight });
     return value;
   }
 
@@ -54,7 +56,7 @@ export class Parameters implements ParameterTable {
     }
     const value = this.#root().parameter(stateSlot(name), shape);
     this.#states.set(name, value);
-    this.declaredStates.push({ name, shape, initializer });
+    this.declaredStates.push({ name, shape, initializer, weight: false });
     return value;
   }
 
@@ -148,8 +150,8 @@ export function emitTrainingStep(
   const loss = outputs[0] as Value;
   const guards = c === undefined ? [loss] : [loss, c];
   for (const [i, index] of wrt.entries()) {
-    const name = parameters.declared[ordinals[i] as number]?.name as string;
-    emitUpdate(graph, optimizer, name, inputs[index] as Value, estimates[i] as Value, guards);
+    const declared = parameters.declared[ordinals[i] as number] as DeclaredParameter;
+    emitUpdate(graph, optimizer, declared, inputs[index] as Value, estimates[i] as Value, guards);
   }
   for (const [i, state] of commits.entries()) graph.emit('assign', [state, outputs[1 + i] as Value, ...guards]);
   graph.finish('training', guards);
@@ -158,13 +160,13 @@ export function emitTrainingStep(
 function emitUpdate(
   graph: Graph,
   optimizer: KnownOptimizer,
-  name: string,
+  { name, weight }: DeclaredParameter,
   p: Value,
   gradient: Value,
   guards: readonly Value[],
 ): void {
   const { kind } = optimizer;
-  const state = (slot: string): Value => graph.parameter(`state/${slot}/${name}`, p.shape);
+  const state = (slot: string): Value => graph.parameter(`state/${slot}/${name}`, p.shape, weight);
   if (kind === 'sgd') {
     const { momentum, nesterov, weightDecay } = optimizer;
     const first = momentum === 0 ? null : state('momentum');
@@ -184,8 +186,8 @@ export function initialisationProgram(
 ): Graph {
   const graph = new Graph(context);
   return graph.within(() => {
-    for (const [ordinal, { name, shape, initializer }] of declared.entries()) {
-      graph.emit('assign', [graph.parameter(name, shape), initialValue(graph, ordinal, shape, initializer)]);
+    for (const [ordinal, { name, shape, initializer, weight }] of declared.entries()) {
+      graph.emit('assign', [graph.parameter(name, shape, weight), initialValue(graph, ordinal, shape, initializer)]);
     }
     for (const { name, shape, initializer } of states) {
       graph.emit('assign', [graph.parameter(stateSlot(name), shape), initialValue(graph, 0, shape, initializer)]);

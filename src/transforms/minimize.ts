@@ -80,7 +80,7 @@ export async function minimize<P>(
   }
   const { graph, parameters } = parameterGraph(traceContext(target, true));
   graph.within(() => {
-    const values = types.map(({ shape }, i) => parameters.declare(paths[i] as string, shape, 'zeros'));
+    const values = types.map(({ shape }, i) => parameters.declare(paths[i] as string, shape, 'zeros', false));
     const structure = { kind: 'array', items: [flat.structure] } as const;
     // Without the table of parameters: f gets its parameters as arguments, and declares none of its own.
     const { parameters: _, ...context } = graph.context;

@@ -106,13 +106,13 @@ struct TileFormat : Bf16Format<TileFormat> {
 };
 
 // Kernel `name` for every Format; `function` and `scratch` are templates over it.
-#define PUSHFORWARD_BF16_KERNEL(name, function, scratch)                                      \
-  PUSHFORWARD_CPU_KERNEL(name, function<RoundedFormat>, scratch<RoundedFormat>)               \
-  namespace pairs {                                                                           \
-  PUSHFORWARD_KERNEL_IN("avx512bf16", name, function<PairFormat>, scratch<PairFormat>)        \
-  }                                                                                           \
-  namespace tiles {                                                                           \
-  PUSHFORWARD_KERNEL_IN("amx", name, function<TileFormat>, scratch<TileFormat>)               \
+#define PUSHFORWARD_BF16_KERNEL(name, function, scratch)                               \
+  PUSHFORWARD_CPU_KERNEL(name, function<RoundedFormat>, scratch<RoundedFormat>)        \
+  namespace pairs {                                                                    \
+  PUSHFORWARD_KERNEL_IN("avx512bf16", name, function<PairFormat>, scratch<PairFormat>) \
+  }                                                                                    \
+  namespace tiles {                                                                    \
+  PUSHFORWARD_KERNEL_IN("amx", name, function<TileFormat>, scratch<TileFormat>)        \
   }
 
 #else

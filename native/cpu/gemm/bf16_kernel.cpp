@@ -39,7 +39,8 @@ PUSHFORWARD_INLINE void pairNeighbours(const float* from, int64_t depth, uint32_
   int64_t p = 0;
 #if PUSHFORWARD_LANES == 16
   // Word i of x and of y is where lane i of the even and of the odd elements belongs.
-  const __m512i even = _mm512_set_epi32(30, 28, 26, 24, 22, 20, 18, 16, 14, 12, 10, 8, 6, 4, 2, 0), one = _mm512_set1_epi32(1);
+  const __m512i even = _mm512_set_epi32(30, 28, 26, 24, 22, 20, 18, 16, 14, 12, 10, 8, 6, 4, 2, 0),
+                one = _mm512_set1_epi32(1);
   for (; p + 2 * lanes <= depth; p += 2 * lanes) {
     const __m512 x = (__m512)load(from + p), y = (__m512)load(from + p + lanes);
     store(out + p / 2, pairOf((Float)_mm512_permutex2var_ps(x, even, y),

@@ -36,6 +36,9 @@ struct FloatFormat {
     return {scratch, tileColumns};
   }
 
+  /** Floats [depth, columns] that packPanelRows has put into a panel. */
+  static void finishPanel(float*, int64_t, int64_t) {}
+
   /** Where a piece of w lies, to be fetched ahead. */
   static Lines linesOf(const Weights& w, const Piece& piece) { return piece.columns > 0 ? w.lines(piece) : Lines{}; }
 

@@ -32,18 +32,6 @@ PUSHFORWARD_INLINE int64_t roundUp(int64_t x, int64_t y) { return ceilDivide(x, 
 PUSHFORWARD_INLINE int64_t blockCount(int64_t rows) { return ceilDivide(rows, tileRows); }
 PUSHFORWARD_INLINE int64_t blockBegin(int64_t rows, int64_t i) { return i * rows / blockCount(rows); }
 
-/** out[p·outStride + i] = lines(i, p), i < count, p < depth: `lines` are rows of A or columns of B. */
-void packLines(Matrix lines, int64_t count, int64_t depth, float* out, int64_t outStride);
-
-/** Blocks [first, last) of the rows of a [rows, depth]; the block that begins at row r is at out + r·depth. */
-void packRows(Matrix a, int64_t rows, int64_t first, int64_t last, int64_t depth, float* out);
-
-/** A panel of b [depth, columns], columns ≤ tileColumns; the rest of its last vector is zero. */
-void packColumns(Matrix b, int64_t columns, int64_t depth, float* out);
-
-/** Zeroes columns [columns, the next whole vector) of a panel that something else has filled. */
-void padPanel(float* panel, int64_t columns, int64_t depth);
-
 /** A piece of B: rows [top, top + depth) of columns [column, column + columns), columns ≤ tileColumns. */
 struct Piece {
   int64_t top, depth, column, columns;
@@ -70,6 +58,21 @@ struct Weights {
     return {data + piece.column * in + piece.top * wide, wide, piece.columns};
   }
 };
+
+/** out[p·outStride + i] = lines(i, p), i < count, p < depth: `lines` are rows of A or columns of B. */
+void packLines(Matrix lines, int64_t count, int64_t depth, float* out, int64_t outStride);
+
+/** Blocks [first, last) of the rows of a [rows, depth]; the block that begins at row r is at out + r·depth. */
+void packRows(Matrix a, int64_t rows, int64_t first, int64_t last, int64_t depth, float* out);
+
+/** A panel of b [depth, columns], columns ≤ tileColumns; the rest of its last vector is zero. */
+void packColumns(Matrix b, int64_t columns, int64_t depth, float* out);
+
+/** A panel of bᵀ, B = b [in, out] in panels: rows [top, top + depth) are columns of b, columns [column, …) its rows. */
+void packPanelRows(const Weights& b, const Piece& piece, float* out);
+
+/** Zeroes columns [columns, the next whole vector) of a panel that something else has filled. */
+void padPanel(float* panel, int64_t columns, int64_t depth);
 
 /** A panel as a product reads it: rows `stride` apart, whole vectors. */
 struct Panel {

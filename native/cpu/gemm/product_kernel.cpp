@@ -65,6 +65,17 @@ void packColumns(Matrix b, int64_t columns, int64_t depth, float* out) {
   padPanel(out, columns, depth);
 }
 
+void packPanelRows(const Weights& b, const Piece& piece, float* out) {
+  for (int64_t done = 0; done < piece.depth;) {
+    const int64_t at = piece.top + done, panel = at / tileColumns * tileColumns;
+    const int64_t wide = minimum(tileColumns, b.out - panel), count = minimum(panel + wide - at, piece.depth - done);
+    packLines({b.data + panel * b.in + piece.column * wide + (at - panel), wide, 1}, piece.columns, count,
+              out + done * tileColumns, tileColumns);
+    done += count;
+  }
+  padPanel(out, piece.columns, piece.depth);
+}
+
 void padPanel(float* panel, int64_t columns, int64_t depth) {
   const int64_t end = roundUp(columns, lanes);
   if (columns == end) return;
@@ -127,7 +138,8 @@ PUSHFORWARD_INLINE void multiplyRowBy(const float* x, int64_t xStride, Matrix b,
       const Float left = broadcast(Operand::of(x[p * xStride]));
 #pragma GCC unroll 8
       for (int v = 0; v < vectors; ++v)
-        sum[v] = multiplyAdd(left, Operand::of(columns == lanes ? load(from + v * lanes) : loadPartial(from, columns)), sum[v]);
+        sum[v] = multiplyAdd(left, Operand::of(columns == lanes ? load(from + v * lanes) : loadPartial(from, columns)),
+                             sum[v]);
     }
 #pragma GCC unroll 8
     for (int v = 0; v < vectors; ++v) total[v] += sum[v];
@@ -172,7 +184,8 @@ PUSHFORWARD_INLINE void multiplyRowOf(const float* x, int64_t xStride, Matrix b,
   }
   for (int64_t j = 0; j < columns; ++j) {
     float sum = 0.0f;
-    for (int64_t p = 0; p < k; ++p) sum += Operand::of(x[p * xStride]) * Operand::of(b.data[p * b.rowStride + j * b.columnStride]);
+    for (int64_t p = 0; p < k; ++p)
+      sum += Operand::of(x[p * xStride]) * Operand::of(b.data[p * b.rowStride + j * b.columnStride]);
     y[j] = sum;
   }
 }

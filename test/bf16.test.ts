@@ -370,6 +370,58 @@ onEverySet(
   precision,
 );
 
+/** aᵀ b of rounded operands, a [rows, m], b [rows, n]; or a b, a [m, k], b [k, n]. */
+function product(a: Float64Array, b: Float64Array, m: number, k: number, n: number, transposeA = false): Float64Array {
+  const y = new Float64Array(m * n);
+  for (let i = 0; i < m; i++)
+    for (let p = 0; p < k; p++)
+      for (let j = 0; j < n; j++) y[i * n + j]! += bf16(a[transposeA ? p * m + i : i * k + p]!) * bf16(b[p * n + j]!);
+  return y;
+}
+
+onEverySet(
+  'two layers whose weights lie in panels: outputs, and both updates of backprop',
+  async () => {
+    const random = generator(15);
+    const small = (length: number, most: number): Float64Array =>
+      Float64Array.from({ length }, () => Math.round((2 * random() - 1) * most));
+    for (const [batch, rows, middle, n] of [
+      [16, 33, 48, 32],
+      [4, 17, 16, 80],
+      [8, 300, 96, 48],
+    ] as const) {
+      const [x, t] = [small(batch * rows, 15), small(batch * n, 7)];
+      const [w1, w2] = [small(rows * middle, 7), small(middle * n, 15)];
+      const trainer = new Trainer({
+        model: nn.sequential(nn.dense(middle, { bias: false }), nn.dense(n, { bias: false })),
+        inputShape: [rows],
+        loss: (y, target) => ops.sum(ops.mul(y, target), { axis: 1 }),
+        gradient: backprop(),
+        optimizer: sgd({ learningRate: batch }),
+        device: 'cpu',
+        precision,
+      });
+      const on = (data: Float64Array, ...shape: number[]): Tensor => onDevice(data, shape, 'cpu');
+      await trainer.setParameters({ '0.w': on(w1, rows, middle), '1.w': on(w2, middle, n) });
+      const hidden = product(x, w1, batch, rows, middle);
+      const y = (await trainer.predict(on(x, batch, rows))) as Tensor;
+      assert.equal([...y.data], [...product(hidden, w2, batch, middle, n)]);
+      await trainer.step({ inputs: on(x, batch, rows), targets: on(t, batch, n) });
+      const after = await trainer.parameters();
+      trainer.dispose();
+      const delta = t.map((each) => each / batch);
+      const transposed = new Float64Array(n * middle);
+      for (let i = 0; i < middle; i++) for (let j = 0; j < n; j++) transposed[j * middle + i] = w2[i * n + j]!;
+      const bar = product(delta, transposed, batch, n, middle);
+      const g1 = product(x, bar, rows, batch, middle, true);
+      const g2 = product(hidden, delta, middle, batch, n, true);
+      assert.equal([...after['0.w']!.data], [...w1.map((each, i) => each - batch * g1[i]!)]);
+      assert.equal([...after['1.w']!.data], [...w2.map((each, i) => each - batch * g2[i]!)]);
+    }
+  },
+  precision,
+);
+
 test('reference takes the same step, and adam runs at bf16', async () => {
   const random = generator(13);
   const [batch, rows, n] = [8, 9, 16];

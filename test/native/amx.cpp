@@ -96,7 +96,8 @@ int main() {
           const bool across = way % 2 == 1, accumulate = way / 2 % 2 == 1;
           ++cases;
           if (check(rows, depth, columns, across, way / 4, accumulate)) continue;
-          if (++wrong < 10) std::printf("wrong: %ld × %ld × %ld, way %d\n", long(rows), long(depth), long(columns), way);
+          if (++wrong < 10)
+            std::printf("wrong: %ld × %ld × %ld, way %d\n", long(rows), long(depth), long(columns), way);
         }
   std::printf("%d cases, %d wrong\n", cases, wrong);
   return wrong == 0 ? 0 : 1;

@@ -18,8 +18,8 @@ struct Device {
   std::string set;   // kernels of this set, or of those it builds upon
   size_t realBytes;  // 8 on reference, 4 on cpu
   int threads;
-  int64_t panelColumns;  // of weights in panels (core/panels.h), 0 where they lie row by row
   Precision precision;
+  int64_t panelColumns;  // of weights in panels (core/panels.h), 0 where they lie row by row
 };
 
 /**

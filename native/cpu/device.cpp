@@ -89,7 +89,7 @@ Precision precisionOf(const std::string& device, const std::string& name) {
 
 Device openDevice(const std::string& name, const std::string& isa, int threads, const std::string& precision) {
   if (threads < 0) fail(Code::INVALID_ARGUMENT, "device", "a number of threads of at least 1", std::to_string(threads));
-  if (name == "reference") return {name, name, sizeof(double), 1, 0, precisionOf(name, precision)};
+  if (name == "reference") return {name, name, sizeof(double), 1, precisionOf(name, precision), 0};
   if (name != "cpu" && name != "auto") {
     if (name == "cuda" || name.rfind("cuda:", 0) == 0)
       fail(Code::NO_DEVICE, "device", "a device of this build (cpu, reference)",
@@ -110,9 +110,8 @@ Device openDevice(const std::string& name, const std::string& isa, int threads, 
   int cores = usableCores();
   // Columns of a product's tile: two vectors (cpu/gemm/tile.h).
   int64_t panelColumns = wanted == "baseline" ? 8 : wanted == "avx2" ? 16 : 32;
-  return {"cpu",         wanted,
-          sizeof(float), threads ? std::min(threads, cores) : cores,
-          panelColumns,  precisionOf("cpu", precision)};
+  return {"cpu",       wanted, sizeof(float), threads ? std::min(threads, cores) : cores, precisionOf("cpu", precision),
+          panelColumns};
 }
 
 DeviceScope::DeviceScope(const Device& device)

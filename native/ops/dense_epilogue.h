@@ -10,7 +10,6 @@
 namespace pushforward::cpu::PUSHFORWARD_ISA {
 
 constexpr int64_t epilogueRows = 128;
-constexpr int64_t factorGroup = 32;  // outer products at once
 
 struct DenseCall {
   const DenseParameters& p;
@@ -20,7 +19,7 @@ struct DenseCall {
   bool stacked = false, denseTangent = false, lowRank = false;  // ẋ w; x ẇ by products, by factors
   bool activation = false, slope = false;                       // 'none' has neither; a slope may be a mere constant
   float *packed = nullptr, *projection = nullptr;               // projection: scale·(x·a_kq) as [K·rank, rows]
-  float* threadScratch = nullptr;
+  float *factors = nullptr, *threadScratch = nullptr;           // factors: drawFactors
 };
 
 PUSHFORWARD_INLINE bool computes(const MicroProgram& program) { return program.ops + program.immediates > 0; }
@@ -133,71 +132,72 @@ static void finishPrimal(const DenseCall& d, int64_t row, int64_t rows, int64_t 
   }
 }
 
-/** ẏ_k = slope ⊙ (ẏ_k + ḃ_k + Σ_q projection_kq b_kqᵀ); factors [factorGroup, tileColumns] is scratch. */
+/** The vectors b_kq [out] that factors of every ẇ_k have on the right, and the ḃ_k that are drawn, side by side. */
+static int64_t factorCount(const DenseParameters& p) {
+  const bool drawn = p.bDot.kind == TangentKind::gaussian || p.bDot.kind == TangentKind::rademacher;
+  return p.directions * ((p.wDot.kind == TangentKind::lowRank ? p.wDot.rank : 0) + (drawn ? 1 : 0));
+}
+
+static int64_t factorFloats(const DenseParameters& p) { return roundUp(factorCount(p) * p.out, 16); }
+
+/** Draws factors [begin, end): first those of ẇ, then the ḃ_k. */
+static void drawFactors(const DenseCall& d, int64_t begin, int64_t end) {
+  const DenseParameters& p = d.p;
+  const int64_t right = p.wDot.kind == TangentKind::lowRank ? p.directions * p.wDot.rank : 0;
+  for (int64_t f = begin; f < end; ++f) {
+    const bool factor = f < right;
+    Draw draw = factor ? drawOf(d, p.wDot, f) : drawOf(d, p.bDot, f - right);
+    if (factor) draw.stream = rightStream;
+    fillTangentPanel(factor ? TangentKind::rademacher : p.bDot.kind, draw, p.out, 0, 1, 0, p.out, d.factors + f * p.out,
+                     p.out);
+  }
+}
+
+/** ẏ_k = slope ⊙ (ẏ_k + ḃ_k + Σ_q projection_kq b_kqᵀ). */
 static void finishTangent(const DenseCall& d, int64_t k, int64_t row, int64_t rows, int64_t column, int64_t columns,
-                          const float* slopes, float* factors) {
+                          const float* slopes) {
   const DenseParameters& p = d.p;
   const int64_t rank = d.lowRank ? p.wDot.rank : 0;
-  bool ready = p.in > 0 && (d.stacked || d.denseTangent);  // ẏ holds the products
-  // ḃ_k takes the place of one more factor, whose coefficient is 1.
-  const bool bias = p.bDot.kind != TangentKind::zero;
-  const int64_t all = rank + (bias ? 1 : 0);
-  int64_t f = 0;
-  do {
-    const int64_t group = minimum(factorGroup, all - f);
-    for (int64_t q = 0; q < group; ++q) {
-      float* to = factors + q * tileColumns;
-      for (int64_t j = 0; j < tileColumns; j += lanes) store(to + j, Float{});
-      if (f + q < rank) {
-        Draw draw = drawOf(d, p.wDot, k * rank + f + q);
-        draw.stream = rightStream;
-        fillTangentPanel(TangentKind::rademacher, draw, p.out, 0, 1, column, columns, to, tileColumns);
-      } else if (p.bDot.kind == TangentKind::given) {
-        for (int64_t j = 0; j < columns; ++j) to[j] = d.bDot[k * p.out + column + j];
-      } else {
-        fillTangentPanel(p.bDot.kind, drawOf(d, p.bDot, k), p.out, 0, 1, column, columns, to, tileColumns);
+  const bool ready = p.in > 0 && (d.stacked || d.denseTangent);  // ẏ holds the products
+  const float* bias = nullptr;
+  if (p.bDot.kind == TangentKind::given) bias = d.bDot + k * p.out + column;
+  if (p.bDot.kind == TangentKind::gaussian || p.bDot.kind == TangentKind::rademacher)
+    bias = d.factors + (p.directions * rank + k) * p.out + column;
+  if (ready && rank == 0 && bias == nullptr && !d.slope) return;
+  for (int64_t i = 0; i < rows; ++i) {
+    float* to = d.yDot + (k * p.rows + row + i) * p.out + column;
+    for (int64_t j = 0; j < columns; j += lanes) {
+      Float sum = ready ? loadFirst(to + j, columns - j) : Float{};
+      for (int64_t q = 0; q < rank; ++q) {
+        const int64_t f = k * rank + q;
+        sum = multiplyAdd(broadcast(d.projection[f * p.rows + row + i]),
+                          loadFirst(d.factors + f * p.out + column + j, columns - j), sum);
       }
+      if (bias != nullptr) sum = sum + loadFirst(bias + j, columns - j);
+      if (d.slope) sum = sum * load(slopes + i * tileColumns + j);
+      storeFirst(to + j, sum, columns - j);
     }
-    const bool last = f + group == all;
-    if (group == 0 && !d.slope && ready) return;
-    for (int64_t i = 0; i < rows; ++i) {
-      float* to = d.yDot + (k * p.rows + row + i) * p.out + column;
-      for (int64_t j = 0; j < columns; j += lanes) {
-        Float sum = ready ? loadFirst(to + j, columns - j) : Float{};
-        for (int64_t q = 0; q < group; ++q) {
-          const Float factor = load(factors + q * tileColumns + j);
-          const bool one = f + q >= rank;
-          sum = one ? sum + factor
-                    : multiplyAdd(broadcast(d.projection[(k * rank + f + q) * p.rows + row + i]), factor, sum);
-        }
-        if (last && d.slope) sum = sum * load(slopes + i * tileColumns + j);
-        storeFirst(to + j, sum, columns - j);
-      }
-    }
-    ready = true;
-    f += group;
-  } while (f < all);
+  }
 }
 
 static void epilogue(const DenseCall& d, int64_t row, int64_t rows, int64_t column, int64_t columns, float* scratch) {
   float* slopes = scratch + maximum(panelFloats, microScratch);
   float* z = slopes + roundUp(minimum(d.p.rows, epilogueRows) * tileColumns, 16);
-  float* factors = z + microBlock;
   for (int64_t i = row; i < row + rows; i += epilogueRows) {
     const int64_t count = minimum(epilogueRows, row + rows - i);
     finishPrimal(d, i, count, column, columns, z, slopes, scratch);
     if (d.yDot != nullptr)
-      for (int64_t k = 0; k < d.p.directions; ++k) finishTangent(d, k, i, count, column, columns, slopes, factors);
+      for (int64_t k = 0; k < d.p.directions; ++k) finishTangent(d, k, i, count, column, columns, slopes);
   }
 }
 
 /**
  * Floats of a thread's scratch: a panel, or what the epilogue needs at another time: scratch of a micro-program, slopes,
- * z, factors.
+ * z.
  */
 PUSHFORWARD_INLINE int64_t threadFloats(const DenseParameters& p) {
   const int64_t slopes = minimum(p.rows, epilogueRows) * tileColumns;
-  return maximum(panelFloats, microScratch) + roundUp(slopes, 16) + microBlock + factorGroup * tileColumns;
+  return maximum(panelFloats, microScratch) + roundUp(slopes, 16) + microBlock;
 }
 
 }  // namespace pushforward::cpu::PUSHFORWARD_ISA

@@ -8,6 +8,8 @@ namespace pushforward::cpu::PUSHFORWARD_ISA {
 
 // Packed rows, half of an L2 cache of 1 MB.
 constexpr int64_t packedFloats = 512 * panelDepth;
+// Depth of a product where nothing is packed or drawn: a tile is written once for all of it. Against 256 that is 2.5 %.
+constexpr int64_t deepest = 1024;
 // Rows that are finished together where w is only read: w comes from L3 once for all of them, and what they write is
 // still near when the epilogue reads it. A drawn ẇ costs more than w's way from L3, so there it is as many as fit.
 constexpr int64_t finishedRows = 128;
@@ -42,29 +44,42 @@ static Part partOf(const DenseCall& d, const Chunk& c, int64_t part) {
   return {d.xDot + row * p.in, d.yDot + row * p.out, joined(d, c) ? c.rows * c.directions : c.rows, begin + k * c.rows};
 }
 
+/** Layers of at most `lanes` outputs: their weights are packed whole, their rows not at all. */
+template <class Format>
+PUSHFORWARD_INLINE bool isNarrow(const DenseParameters& p) {
+  return Format::narrow && p.out <= lanes && p.rows > 1 && p.in > 0;
+}
+
 template <class Format>
 static int64_t packedRowsFloats(const DenseParameters& p) {
   const int64_t rows = p.xDot.kind == TangentKind::given ? p.rows * (1 + p.directions) : p.rows;
-  return roundUp(minimum(Format::floats(rows, p.in), packedFloats), 16);
+  return roundUp(maximum(minimum(Format::floats(rows, p.in), packedFloats), isNarrow<Format>(p) ? p.in * lanes : 0),
+                 16);
 }
 
 template <class Format>
 static size_t denseScratch(const void* parameters, int threads) {
   const DenseParameters& p = *static_cast<const DenseParameters*>(parameters);
-  return static_cast<size_t>(4 * (packedRowsFloats<Format>(p) + projectionFloats(p) + threads * threadFloats(p)));
+  return static_cast<size_t>(
+      4 * (packedRowsFloats<Format>(p) + projectionFloats(p) + factorFloats(p) + threads * threadFloats(p)));
 }
 
-/** Packs depth [begin, begin + depth) of a chunk, one piece of panelDepth after the other, each with all its rows. */
+template <class Format>
+PUSHFORWARD_INLINE int64_t pieceDepth(const DenseCall& d) {
+  return Format::readsPanels && d.p.panels && !d.denseTangent ? deepest : panelDepth;
+}
+
+/** Packs depth [begin, begin + depth) of a chunk, one piece after the other, each with all its rows. */
 template <class Format>
 static void packChunk(const DenseCall& d, const Chunk& chunk, int64_t begin, int64_t depth) {
-  const int64_t total = totalRows(chunk), pieces = ceilDivide(depth, panelDepth);
+  const int64_t total = totalRows(chunk), most = pieceDepth<Format>(d), pieces = ceilDivide(depth, most);
   for (int64_t i = 0; i < partCount(d, chunk); ++i) {
     const Part part = partOf(d, chunk, i);
     const int64_t blocks = Format::blocks(part.rows);
     parallelRanges(d.call, pieces * blocks, 12, 1,  // 5 µs
                    [&](int64_t from, int64_t to, int) {
                      for (int64_t unit = from; unit < to; ++unit) {
-                       const int64_t offset = unit / blocks * panelDepth, size = minimum(panelDepth, depth - offset),
+                       const int64_t offset = unit / blocks * most, size = minimum(most, depth - offset),
                                      block = unit % blocks;
                        Format::packRows({part.from + begin + offset, d.p.in, 1}, part.rows, block, block + 1, size,
                                         d.packed + Format::floats(total, offset) + Format::floats(part.begin, size));
@@ -91,13 +106,14 @@ static void multiplyColumns(const DenseCall& d, const Chunk& chunk, Share share,
   const int64_t in = p.in, out = p.out, total = totalRows(chunk), parts = partCount(d, chunk);
   // With a single block of rows an element of w is read once anyway.
   const bool once = parts == 1 && Format::blocks(partOf(d, chunk, 0).rows) == 1;
-  for (int64_t offset = 0; offset < depth; offset += panelDepth) {
-    const Piece piece = {begin + offset, minimum(panelDepth, depth - offset), column, columns};
+  const int64_t most = pieceDepth<Format>(d);
+  for (int64_t offset = 0; offset < depth; offset += most) {
+    const Piece piece = {begin + offset, minimum(most, depth - offset), column, columns};
     const int64_t end = piece.top + piece.depth;
     // The same columns further down, or the top of the next columns.
     const Piece next = end < begin + depth
-                           ? Piece{end, minimum(panelDepth, begin + depth - end), column, columns}
-                           : Piece{begin, panelDepth, column + columns, minimum(tileColumns, out - column - columns)};
+                           ? Piece{end, minimum(most, begin + depth - end), column, columns}
+                           : Piece{begin, most, column + columns, minimum(tileColumns, out - column - columns)};
     const auto multiply = [&](const Part& part, const Panel& b, float* to, bool accumulate, const Lines& fetch) {
       const int64_t blocks = Format::blocks(part.rows);
       Format::multiply(d.packed + Format::floats(total, offset) + Format::floats(part.begin, piece.depth), part.rows,
@@ -218,6 +234,31 @@ static void multiplyTogether(const DenseCall& d, int64_t together) {
   }
 }
 
+/** z = x w, ẏ_k = ẋ_k w + x ẇ_k of a narrow layer. */
+static void multiplyNarrowLayer(const DenseCall& d) {
+  const DenseParameters& p = d.p;
+  const auto multiply = [&](const float* x, int64_t rows, float* to, bool accumulate) {
+    parallelRanges(d.call, rows, maximum(8, (int64_t{1} << 18) / (p.in * lanes)), 8,
+                   [&](int64_t begin, int64_t end, int) {
+                     multiplyNarrow(x + begin * p.in, p.in, end - begin, p.in, d.packed, p.out, to + begin * p.out,
+                                    p.out, accumulate);
+                   });
+  };
+  const auto pack = [&](const float* w) { packLines({w, 1, p.out}, p.out, p.in, d.packed, lanes); };
+  for (int64_t i = 0; i < p.in * lanes; ++i) d.packed[i] = 0.0f;  // columns beyond the last
+  pack(d.w);
+  multiply(d.x, p.rows, d.y, false);
+  if (d.stacked) multiply(d.xDot, p.directions * p.rows, d.yDot, false);
+  for (int64_t k = 0; d.denseTangent && k < p.directions; ++k) {
+    if (p.wDot.kind == TangentKind::given)
+      pack(d.wDot + k * p.in * p.out);
+    else
+      fillTangentPanel(p.wDot.kind, drawOf(d, p.wDot, k), p.out, 0, p.in, 0, p.out, d.packed, lanes);
+    multiply(d.x, p.rows, d.yDot + k * p.rows * p.out, d.stacked);
+  }
+  finishRows(d, 0, p.rows);
+}
+
 /** y = x w of a single row. */
 template <class Format>
 static void multiplySingleRow(const KernelCall& call, const float* x, const Weights& w, float* y) {
@@ -244,12 +285,16 @@ static void runDense(DenseCall d) {
   if (p.rows <= 0 || p.out <= 0) return;
   d.packed = static_cast<float*>(d.call.scratch);
   d.projection = d.packed + packedRowsFloats<Format>(p);
-  d.threadScratch = d.projection + projectionFloats(p);
+  d.factors = d.projection + projectionFloats(p);
+  d.threadScratch = d.factors + factorFloats(p);
+  parallelRanges(d.call, factorCount(p), maximum(1, 65536 / p.out), 1,
+                 [&](int64_t begin, int64_t end, int) { drawFactors(d, begin, end); });
   if (d.lowRank) {
     const int64_t work = maximum(1, p.in * p.directions * p.wDot.rank);
     parallelRanges(d.call, p.rows, maximum(1, 65536 / work), 1,
                    [&](int64_t begin, int64_t end, int) { projectRows(d, begin, end); });
   }
+  if (isNarrow<Format>(p)) return multiplyNarrowLayer(d);
   const int64_t stack = 1 + (d.stacked ? p.directions : 0), most = packedFloats / panelDepth;
   const int64_t together = d.denseTangent ? p.rows : maximum(finishedRows / stack, 1);
   if (p.rows == 1 && stack == 1 && !d.denseTangent && p.in > 0) {

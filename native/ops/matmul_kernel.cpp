@@ -32,7 +32,7 @@ static size_t matmulScratch(const void* parameters, int threads) {
                              (packedFloats<Format>(*static_cast<const MatmulParameters*>(parameters)) + panelFloats));
 }
 
-/** y [rows, columns] = A B; scratch holds the packed rows, then a panel. B: b, or columns of a weight in panels. */
+/** B: b, or columns of a weight that lies in panels. */
 template <class Format>
 struct Right {
   Matrix b;
@@ -40,25 +40,23 @@ struct Right {
   bool transposed;         // of weights
   int64_t column;          // of weights
 
-  Panel panelOf(int64_t rows, const Piece& piece, float* scratch) const {
-    const bool once = Format::blocks(rows) == 1;
+  Panel panelOf(bool once, const Piece& piece, float* scratch) const {
     if (weights == nullptr)
       return Format::panelFrom(b.at(piece.top, piece.column), piece.columns, piece.depth, once, scratch);
     const Piece own = {piece.top, piece.depth, column + piece.column, piece.columns};
-    if (!transposed) return Format::panelOf(*weights, own, once, scratch);
-    packPanelRows(*weights, own, scratch);
-    Format::finishPanel(scratch, piece.columns, piece.depth);
-    return {scratch, tileColumns};
+    return transposed ? Format::panelOfTransposed(*weights, own, scratch)
+                      : Format::panelOf(*weights, own, once, scratch);
   }
   Lines next(const Piece& piece) const {
     if (piece.columns <= 0) return {};
     if (weights != nullptr && !transposed)
-      return weights->lines({piece.top, piece.depth, column + piece.column, piece.columns});
+      return Format::linesOf(*weights, {piece.top, piece.depth, column + piece.column, piece.columns});
     if (weights != nullptr || b.columnStride != 1) return {};
     return {b.at(piece.top, piece.column).data, b.rowStride, piece.columns};
   }
 };
 
+/** y [rows, columns] = A B; scratch holds the packed rows, then a panel. */
 template <class Format>
 static void multiplyTask(Matrix a, const Right<Format>& right, int64_t rows, int64_t columns, int64_t k, float* y,
                          int64_t yStride, float* packed, float* panel) {
@@ -67,9 +65,9 @@ static void multiplyTask(Matrix a, const Right<Format>& right, int64_t rows, int
     Format::packRows(a.at(0, begin), rows, 0, Format::blocks(rows), depth, packed);
     for (int64_t j = 0; j < columns; j += tileColumns) {
       const int64_t width = minimum(tileColumns, columns - j);
-      const Panel b = right.panelOf(rows, {begin, depth, j, width}, panel);
-      const Lines next = right.next({begin, depth, j + width, minimum(tileColumns, columns - j - width)});
-      Format::multiply(packed, rows, 0, Format::blocks(rows), depth, b, width, y + j, yStride, begin > 0, next);
+      const Panel b = right.panelOf(Format::blocks(rows) == 1, {begin, depth, j, width}, panel);
+      Format::multiply(packed, rows, 0, Format::blocks(rows), depth, b, width, y + j, yStride, begin > 0,
+                       right.next({begin, depth, j + width, minimum(tileColumns, columns - j - width)}));
     }
   }
 }

@@ -13,7 +13,6 @@ enum class Rule { sgd, adam, adamW };
 
 // A piece of regenerated gradient, 16 KB: with a tangent beside it, it stays in an L1 cache.
 constexpr int64_t pieceFloats = 4096, pieceColumns = 1024, pieceRows = 1024;
-constexpr int64_t factorGroup = 8;        // outer products at once
 constexpr int64_t contiguousAhead = 512;  // floats; between rows of a tile it is four rows
 
 /** The hyperparameters of one step, computed in float64. */
@@ -159,33 +158,68 @@ static void addTangent(const Update& u, int64_t k, float c, int64_t row, int64_t
   for (int64_t i = 0; i < rows * columns; i += lanes) store(g + i, multiplyAdd(load(v + i), broadcast(c), load(g + i)));
 }
 
-/** g = Σ_kq c_kq a_kq b_kqᵀ, c_kq = c_k/(K √rank): `factorGroup` outer products at a time. */
-static void addFactors(const Update& u, int64_t row, int64_t rows, int64_t column, int64_t columns, float* b,
-                       float* g) {
+/** Scratch of factors: a_kq [rows] times c_kq = c_k/(K √rank), then b_kq [n], of all kq. */
+static int64_t factorCount(const UpdateParameters& p) {
+  return p.tangent.kind == TangentKind::lowRank ? p.directions * p.tangent.rank : 0;
+}
+
+static void drawFactors(const Update& u, float* left, float* right) {
   const UpdateParameters& p = u.p;
-  const int64_t rank = p.tangent.rank, factors = p.directions * rank, stride = roundUp(columns, lanes);
-  const double scale = 1.0 / (p.directions * __builtin_sqrt(static_cast<double>(rank)));
-  float a[factorGroup][pieceRows];
-  for (int64_t f = 0; f < factors; f += factorGroup) {
-    const int64_t group = minimum(factorGroup, factors - f);
-    for (int64_t q = 0; q < group; ++q) {
-      const float c = static_cast<float>(scale * u.coefficient[(f + q) / rank]);
-      fillTangentPanel(TangentKind::rademacher, drawOf(u, leftStream, f + q), p.rows, 0, 1, row, rows, a[q], rows);
-      for (int64_t i = 0; i < rows; ++i) a[q][i] *= c;
-      fillTangentPanel(TangentKind::rademacher, drawOf(u, rightStream, f + q), p.n, 0, 1, column, columns,
-                       b + q * stride, columns);
+  const double scale = 1.0 / (p.directions * __builtin_sqrt(static_cast<double>(p.tangent.rank)));
+  parallelRanges(u.call, factorCount(p), maximum(1, 65536 / (p.rows + p.n)), 1, [&](int64_t begin, int64_t end, int) {
+    for (int64_t f = begin; f < end; ++f) {
+      const float c = static_cast<float>(scale * u.coefficient[f / p.tangent.rank]);
+      float* a = left + f * p.rows;
+      fillTangentPanel(TangentKind::rademacher, drawOf(u, leftStream, f), p.rows, 0, 1, 0, p.rows, a, p.rows);
+      for (int64_t i = 0; i < p.rows; ++i) a[i] *= c;
+      fillTangentPanel(TangentKind::rademacher, drawOf(u, rightStream, f), p.n, 0, 1, 0, p.n, right + f * p.n, p.n);
     }
-    for (int64_t i = 0; i < rows; ++i)
-      for (int64_t j = 0; j < columns; j += lanes) {
-        const int count = static_cast<int>(minimum(lanes, columns - j));
-        float* to = g + i * columns + j;
-        Float sum = f == 0 ? Float{} : load(to);
-        for (int64_t q = 0; q < group; ++q) sum = multiplyAdd(broadcast(a[q][i]), load(b + q * stride + j), sum);
-        if (count == lanes)
-          store(to, sum);
-        else
-          storePartial(to, sum, count);
-      }
+  });
+}
+
+/** Σ_f a_f b_fᵀ for `rows` rows and two vectors of columns, of which `columns` are stored. */
+template <int rows>
+PUSHFORWARD_INLINE void addOuterProducts(const float* a, int64_t aStride, const float* b, int64_t bStride,
+                                         int64_t factors, int64_t columns, float* g, int64_t gStride) {
+  Float sum[rows][2];
+  for (int i = 0; i < rows; ++i) sum[i][0] = sum[i][1] = Float{};
+  const int first = static_cast<int>(minimum(columns, lanes)), second = static_cast<int>(columns) - first;
+  for (int64_t f = 0; f < factors; ++f, a += aStride, b += bStride) {
+    const Float right[2] = {columns >= lanes ? load(b) : loadPartial(b, first), columns >= 2 * lanes ? load(b + lanes)
+                                                                                : second > 0
+                                                                                    ? loadPartial(b + lanes, second)
+                                                                                    : Float{}};
+#pragma GCC unroll 4
+    for (int i = 0; i < rows; ++i) {
+      sum[i][0] = multiplyAdd(broadcast(a[i]), right[0], sum[i][0]);
+      sum[i][1] = multiplyAdd(broadcast(a[i]), right[1], sum[i][1]);
+    }
+  }
+#pragma GCC unroll 4
+  for (int i = 0; i < rows; ++i) {
+    storePartial(g + i * gStride, sum[i][0], first);
+    if (second > 0) storePartial(g + i * gStride + lanes, sum[i][1], second);
+  }
+}
+
+/** g = Σ_kq c_kq a_kq b_kqᵀ; meanwhile what it will be added to, `stride` floats a row, comes nearer. */
+static void addFactors(const Update& u, const float* left, const float* right, int64_t row, int64_t rows,
+                       int64_t column, int64_t columns, const float* parameter, int64_t stride, float* g) {
+  const UpdateParameters& p = u.p;
+  const int64_t factors = factorCount(p);
+  constexpr int64_t wide = 2 * lanes;
+  constexpr int together = 4;
+  for (int64_t j = 0; j < columns; j += wide) {
+    const float* b = right + column + j;
+    const int64_t count = minimum(wide, columns - j);
+    int64_t i = 0;
+    for (; i + together <= rows; i += together) {
+      for (int64_t t = 0; t < together; ++t)
+        for (int64_t v = 0; v < wide; v += 16) __builtin_prefetch(parameter + (i + t) * stride + j + v, 1);
+      addOuterProducts<together>(left + row + i, p.rows, b, p.n, factors, count, g + i * columns + j, columns);
+    }
+    for (; i < rows; ++i)
+      addOuterProducts<1>(left + row + i, p.rows, b, p.n, factors, count, g + i * columns + j, columns);
   }
 }
 
@@ -195,13 +229,16 @@ static void applyDirectional(const Update& u) {
   const int64_t columns = minimum(p.n, p.panels ? tileColumns : pieceColumns),
                 rows = minimum(pieceFloats / columns / 4 * 4, pieceRows);
   const int64_t across = ceilDivide(p.n, columns);
+  float *left = static_cast<float*>(u.call.scratch), *right = left + factorCount(p) * p.rows;
+  if (factorCount(p) > 0) drawFactors(u, left, right);
   parallelFor(u.call, across * ceilDivide(p.rows, rows), [&](int64_t index, int) {
-    alignas(64) float g[pieceFloats + lanes], other[factorGroup * pieceColumns + lanes];
+    alignas(64) float g[pieceFloats + lanes], other[pieceFloats + lanes];
     const int64_t row = index / across * rows, column = index % across * columns;
     const int64_t high = minimum(rows, p.rows - row), wide = minimum(columns, p.n - column);
+    const int64_t offset = p.panels ? panelOffset(p, row, column) : row * p.n + column;
     float scale = 1.0f;
     if (p.tangent.kind == TangentKind::lowRank) {
-      addFactors(u, row, high, column, wide, other, g);
+      addFactors(u, left, right, row, high, column, wide, u.parameter + offset, p.panels ? wide : p.n, g);
     } else if (p.directions == 1) {
       fillTangentPanel(p.tangent.kind, drawOf(u, p.tangent.stream, 0), p.n, row, high, column, wide, g, wide);
       scale = u.coefficient[0];
@@ -211,12 +248,10 @@ static void applyDirectional(const Update& u) {
         addTangent(u, k, static_cast<float>(double{u.coefficient[k]} / p.directions), row, high, column, wide, other,
                    g);
     }
-    if (p.panels)
-      u.apply(panelOffset(p, row, column), g, high * wide, scale, contiguousAhead);
-    else if (wide == p.n)
-      u.apply(row * p.n, g, high * wide, scale, contiguousAhead);
+    if (p.panels || wide == p.n)
+      u.apply(offset, g, high * wide, scale, contiguousAhead);
     else
-      for (int64_t i = 0; i < high; ++i) u.apply((row + i) * p.n + column, g + i * wide, wide, scale, contiguousAhead);
+      for (int64_t i = 0; i < high; ++i) u.apply(offset + i * p.n, g + i * wide, wide, scale, contiguousAhead);
   });
 }
 
@@ -239,6 +274,7 @@ struct ProductTile {
 template <class Format>
 static size_t updateScratch(const void* parameters, int threads) {
   const UpdateParameters& p = *static_cast<const UpdateParameters*>(parameters);
+  if (p.gradient == GradientKind::directional) return static_cast<size_t>(4 * factorCount(p) * (p.rows + p.n));
   return p.gradient == GradientKind::product ? static_cast<size_t>(4 * threads * ProductTile(threads).floats<Format>())
                                              : 0;
 }

@@ -8,6 +8,8 @@ namespace pushforward::cpu::PUSHFORWARD_ISA {
 /** What the Formats share; `Self` packs pieces of B: finishPanel makes floats [depth, columns] its own, in place. */
 template <class Self>
 struct Bf16Format {
+  static constexpr bool narrow = false, readsPanels = false;
+
   static Panel panelFrom(Matrix b, int64_t columns, int64_t depth, bool, float* scratch) {
     Self::packColumns(b, columns, depth, scratch);
     return {scratch, tileColumns};
@@ -15,6 +17,11 @@ struct Bf16Format {
   static Panel panelOf(const Weights& w, const Piece& piece, bool once, float* scratch) {
     const Lines lines = w.lines(piece);
     return panelFrom({lines.data, lines.stride, 1}, piece.columns, piece.depth, once, scratch);
+  }
+  static Panel panelOfTransposed(const Weights& w, const Piece& piece, float* scratch) {
+    packPanelRows(w, piece, scratch);
+    Self::finishPanel(scratch, piece.columns, piece.depth);
+    return {scratch, tileColumns};
   }
   static Panel drawnPanel(TangentKind kind, const Draw& draw, int64_t n, const Piece& piece, float* scratch) {
     fillTangentPanel(kind, draw, n, piece.top, piece.depth, piece.column, piece.columns, scratch, tileColumns);

@@ -6,6 +6,9 @@
 namespace pushforward::cpu::PUSHFORWARD_ISA {
 
 struct FloatFormat {
+  static constexpr bool narrow = true;       // multiplyNarrow does
+  static constexpr bool readsPanels = true;  // weights in panels are read where they lie
+
   /** Rows are multiplied in so many blocks. */
   static int64_t blocks(int64_t rows) { return blockCount(rows); }
   /** Floats of memory that packed rows take. */
@@ -29,15 +32,18 @@ struct FloatFormat {
     return panelFrom({lines.data, lines.stride, 1}, piece.columns, piece.depth, once, scratch);
   }
 
+  /** A piece of wᵀ, w in panels. */
+  static Panel panelOfTransposed(const Weights& w, const Piece& piece, float* scratch) {
+    packPanelRows(w, piece, scratch);
+    return {scratch, tileColumns};
+  }
+
   /** A piece of the tangent [·, n] that `draw` draws. */
   static Panel drawnPanel(TangentKind kind, const Draw& draw, int64_t n, const Piece& piece, float* scratch) {
     fillTangentPanel(kind, draw, n, piece.top, piece.depth, piece.column, piece.columns, scratch, tileColumns);
     padPanel(scratch, piece.columns, piece.depth);
     return {scratch, tileColumns};
   }
-
-  /** Floats [depth, columns] that packPanelRows has put into a panel. */
-  static void finishPanel(float*, int64_t, int64_t) {}
 
   /** Where a piece of w lies, to be fetched ahead. */
   static Lines linesOf(const Weights& w, const Piece& piece) { return piece.columns > 0 ? w.lines(piece) : Lines{}; }

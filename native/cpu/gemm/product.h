@@ -87,6 +87,13 @@ struct Panel {
 void multiplyPanel(const float* a, int64_t rows, int64_t first, int64_t last, int64_t depth, Panel b, int64_t columns,
                    float* c, int64_t cStride, bool accumulate, const Lines& next);
 
+/**
+ * c (+)= A B for so few columns (at most `lanes`) that packing A would cost more than multiplying it: a row by row as it
+ * is, b rows of `lanes` columns.
+ */
+void multiplyNarrow(const float* a, int64_t aStride, int64_t rows, int64_t depth, const float* b, int64_t columns,
+                    float* c, int64_t cStride, bool accumulate);
+
 /** y[j] = Σ_p x[p·xStride] b(p, j), j < columns: a single row needs no packing, each element of b is used once. */
 void multiplyRow(const float* x, int64_t xStride, Matrix b, int64_t columns, int64_t k, float* y);
 

@@ -83,13 +83,20 @@ void padPanel(float* panel, int64_t columns, int64_t depth) {
     for (int64_t j = columns; j < end; ++j) panel[p * tileColumns + j] = 0.0f;
 }
 
-/** The tile of `count` ≤ rows rows. */
-template <int rows>
-static TileFunction tileOf(int64_t count, int64_t vectors) {
-  if constexpr (rows > 1)
-    if (count < rows) return tileOf<rows - 1>(count, vectors);
-  return vectors > 1 ? &multiplyTile<rows, tileVectors> : &multiplyTile<rows, 1>;
-}
+/** Tiles of 1 … tileRows rows; of one vector and of two. */
+struct Tiles {
+  TileFunction of[tileRows][tileVectors];
+
+  template <int rows>
+  constexpr void fill() {
+    of[rows - 1][0] = &multiplyTile<rows, 1>;
+    of[rows - 1][1] = &multiplyTile<rows, 2>;
+    if constexpr (rows > 1) fill<rows - 1>();
+  }
+  constexpr Tiles() : of() { fill<tileRows>(); }
+};
+static constexpr Tiles tiles;
+static_assert(tileVectors == 2, "what the table holds");
 
 void multiplyPanel(const float* a, int64_t rows, int64_t first, int64_t last, int64_t depth, Panel b, int64_t columns,
                    float* c, int64_t cStride, bool accumulate, const Lines& next) {
@@ -100,9 +107,39 @@ void multiplyPanel(const float* a, int64_t rows, int64_t first, int64_t last, in
     // Where there is nothing to fetch, the tile asks again for what it has.
     Prefetch fetch = {a + row * depth, 0, 0};
     if (begin < lines) fetch = {next.data + begin * line, next.stride, lines > last - first ? line : 0};
-    tileOf<tileRows>(count, vectors)(depth, a + row * depth, b.data, b.stride, c + row * cStride, cStride,
+    tiles.of[count - 1][vectors - 1](depth, a + row * depth, b.data, b.stride, c + row * cStride, cStride,
                                      static_cast<int>(columns), accumulate, fetch);
   }
+}
+
+/** Eight rows hide the latency of a multiply-add, and as many lines of A a page apart still fit one set of an L1 cache. */
+template <int rows>
+static void multiplyNarrowRows(const float* a, int64_t aStride, int64_t depth, const float* b, int columns, float* c,
+                               int64_t cStride, bool accumulate) {
+  Float sum[rows];
+#pragma GCC unroll 8
+  for (int i = 0; i < rows; ++i) sum[i] = Float{};
+  for (int64_t p = 0; p < depth; ++p) {
+    const Float right = load(b + p * lanes);
+#pragma GCC unroll 8
+    for (int i = 0; i < rows; ++i) sum[i] = multiplyAdd(broadcast(a[i * aStride + p]), right, sum[i]);
+  }
+#pragma GCC unroll 8
+  for (int i = 0; i < rows; ++i) {
+    float* to = c + i * cStride;
+    storePartial(to, accumulate ? loadPartial(to, columns) + sum[i] : sum[i], columns);
+  }
+}
+
+void multiplyNarrow(const float* a, int64_t aStride, int64_t rows, int64_t depth, const float* b, int64_t columns,
+                    float* c, int64_t cStride, bool accumulate) {
+  constexpr int together = 8;
+  const int wide = static_cast<int>(columns);
+  int64_t i = 0;
+  for (; i + together <= rows; i += together)
+    multiplyNarrowRows<together>(a + i * aStride, aStride, depth, b, wide, c + i * cStride, cStride, accumulate);
+  for (; i < rows; ++i)
+    multiplyNarrowRows<1>(a + i * aStride, aStride, depth, b, wide, c + i * cStride, cStride, accumulate);
 }
 
 // Columns of a single row at once: 256 bytes of each row of b, where registers allow.

@@ -3,6 +3,9 @@
 /** Typed arrays that cross the boundary; bytes only in resident data sets. */
 export type NativeArray = Float32Array | Float64Array | Int32Array;
 
+/** Precisions that there are kernels for. */
+export type Precision = 'f32' | 'bf16' | 'f64';
+
 /** One call of `NativePlan.run`. */
 export interface NativeRunRequest {
   /** One per input of the program, in order; `null` where the resident set feeds it. */
@@ -100,10 +103,11 @@ export interface NativeDevice {
 
 /** The addon. */
 export interface NativeBinding {
-  readonly Session: new (device: string, isa: string, threads: number) => NativeSession;
+  readonly Session: new (device: string, isa: string, threads: number, precision?: Precision) => NativeSession;
   devices(): NativeDevice[];
   listing(): { name: string; set: string }[];
-  instructionSets(): string[];
+  /** Sets of this machine that have kernels of their own for products at a precision; default: f32. */
+  instructionSets(precision?: 'f32' | 'bf16'): string[];
   /** The types of the values that the last node of a program defines: the shape rules have one home, the native ops. */
   infer(program: Uint8Array): { shape: number[]; dtype: 'real' | 'int32' }[];
   /** The float32 tangent of one parameter: DESIGN's random numbers, stream 0 (5 and 6 for lowRank). */

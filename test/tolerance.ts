@@ -41,10 +41,10 @@ const nothing: Approx = exact(0);
 
 /**
  * What the op's value, tangent and cotangents are and how far float32 may be off. `roundedInputs`: the device was given the
- * nearest float32 numbers, the truth is of the float64 ones.
+ * nearest float32 numbers, the truth is of the float64 ones. At `bf16` the truth has the roundings of the operands of products.
  */
-export function truthOf(point: Point, roundedInputs = false): Truth {
-  const tape = new Tape();
+export function truthOf(point: Point, roundedInputs = false, precision: 'f32' | 'bf16' = 'f32'): Truth {
+  const tape = new Tape(precision);
   const round = roundedInputs ? rounded : exact;
   const x = point.inputs.map(({ shape, data }) => gridOf(tape, shape, data, 'input', round));
   const integers = (point.integers ?? []).map(({ shape, data }) => gridOf(tape, shape, data, 'constant', round));

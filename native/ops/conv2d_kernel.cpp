@@ -5,6 +5,7 @@
 // further pass that gathers x again. A low-rank ẇ_k costs no product: the patch times a_kq gives a number, which multiplies b_kq.
 #include "ops/conv2d.h"
 
+#include "cpu/gemm/bf16.h"
 #include "cpu/micro.h"
 #include "cpu/parallel.h"
 #include "cpu/tangent_panel.h"
@@ -61,6 +62,7 @@ struct Convolution {
   int64_t directions;
   const MicroProgram *activation, *slope;  // nullptr where there is none
   bool stacked;
+  bool bf16;  // operands of products are rounded when they are packed or gathered
   const float *x = nullptr, *w = nullptr, *b = nullptr, *xDot = nullptr, *wDot = nullptr, *bDot = nullptr;
   float *y = nullptr, *yDot = nullptr;
   float *wPacked = nullptr, *tangents = nullptr, *biases = nullptr, *threadScratch = nullptr;
@@ -130,6 +132,7 @@ void makePanel(const Convolution& v, const Pass& pass, int64_t m, int64_t column
                      width, out, tileColumns);
     padPanel(out, width, pass.depth);
   }
+  if (v.bf16) roundFloats(out, pass.depth * tileColumns);
 }
 
 /** Factors of a direction and its ḃ_k, for the columns and the depth of a pass. */
@@ -262,6 +265,10 @@ void gather(const Convolution& v, const Pass& pass, const float* image, int64_t 
   gatherPatches(v.patches, image, row, rows, pass.begin, pass.depth, gathered, patchStride);
 }
 
+void roundRows(const Convolution& v, const Pass& pass, int64_t rows, float* gathered) {
+  for (int64_t i = 0; v.bf16 && i < rows; ++i) roundFloats(gathered + i * patchStride, pass.depth);
+}
+
 /** A block of x̄ to the pixels of the lattice. */
 void scatterRows(const Convolution& v, const Pass& pass, const float* tile, int64_t row, int64_t rows) {
   const Patches& s = v.patches;
@@ -291,6 +298,8 @@ void multiplyBlock(const Convolution& v, const Pass& pass, int64_t row, int64_t 
   // The tile multiplies whole blocks, and what it reads beyond the last pixel must be numbers.
   for (int64_t i = rows; i < tileRows; ++i) zeroFloats(gathered + i * patchStride, pass.depth);
   if (primal || dense || v.lowRank()) gather(v, pass, v.x, row, rows, gathered);
+  if (v.lowRank()) project(v, pass, gathered, projection);
+  roundRows(v, pass, rows, gathered);
   const int64_t columns = v.cut.columns;
   if (v.scattered()) {
     multiplyRows(pass, gathered, v.wPacked, slopes, v.cut.columnBlock, rows, false);
@@ -300,9 +309,9 @@ void multiplyBlock(const Convolution& v, const Pass& pass, int64_t row, int64_t 
   }
   for (int64_t k = 0; dense && k < pass.directions; ++k)
     multiplyRows(pass, gathered, v.tangents + k * v.cut.matrix, tangentAt(k), columns, rows, !pass.first);
-  if (v.lowRank()) project(v, pass, gathered, projection);
   for (int64_t k = 0; v.stacked && k < pass.directions; ++k) {
     gather(v, pass, v.xDot + (pass.direction + k) * v.imageSize, row, rows, gathered);
+    roundRows(v, pass, rows, gathered);
     multiplyRows(pass, gathered, v.wPacked, tangentAt(k), columns, rows, dense || !pass.first);
   }
   if (pass.last) {
@@ -385,11 +394,11 @@ size_t inputPullbackScratch(const void* parameters, int threads) {
   return most;
 }
 
-Convolution convolutionOf(const KernelCall& call) {
+Convolution convolutionOf(const KernelCall& call, bool bf16) {
   const Conv2dParameters& p = *static_cast<const Conv2dParameters*>(call.parameters);
   const bool stacked = p.xDot.kind == TangentKind::given;
-  Convolution v{call,         patchesOfInput(p.shape), cutOf(p),       p.wDot, p.bDot,
-                p.directions, ifAny(p.activation),     ifAny(p.slope), stacked};
+  Convolution v{call,         patchesOfInput(p.shape), cutOf(p),       p.wDot,  p.bDot,
+                p.directions, ifAny(p.activation),     ifAny(p.slope), stacked, bf16};
   v.imageSize = p.shape.batch * p.shape.height * p.shape.width * p.shape.channels;
   v.x = static_cast<const float*>(call.operands[0]);
   v.w = static_cast<const float*>(call.operands[1]);
@@ -397,14 +406,16 @@ Convolution convolutionOf(const KernelCall& call) {
   return v;
 }
 
+template <bool bf16>
 void primal(const KernelCall& call) {
-  Convolution v = convolutionOf(call);
+  Convolution v = convolutionOf(call, bf16);
   v.y = static_cast<float*>(call.operands[3]);
   run(v);
 }
 
+template <bool bf16>
 void pushforwardOf(const KernelCall& call) {
-  Convolution v = convolutionOf(call);
+  Convolution v = convolutionOf(call, bf16);
   v.xDot = static_cast<const float*>(call.operands[3]);
   v.wDot = static_cast<const float*>(call.operands[4]);
   v.bDot = static_cast<const float*>(call.operands[5]);
@@ -413,10 +424,11 @@ void pushforwardOf(const KernelCall& call) {
   run(v);
 }
 
+template <bool bf16>
 void inputPullback(const KernelCall& call) {
   const Conv2dShape& c = *static_cast<const Conv2dShape*>(call.parameters);
   forLattices(c, [&](const Patches& patches, const Lattice& lattice, const Cut& cut) {
-    Convolution v{call, patches, cut, {}, {}, 0, nullptr, nullptr, false};
+    Convolution v{call, patches, cut, {}, {}, 0, nullptr, nullptr, false, bf16};
     v.x = static_cast<const float*>(call.operands[0]);
     v.w = static_cast<const float*>(call.operands[1]);
     v.y = static_cast<float*>(call.operands[2]);
@@ -426,9 +438,12 @@ void inputPullback(const KernelCall& call) {
   });
 }
 
-PUSHFORWARD_CPU_KERNEL(conv2d_primal, primal, convolutionScratch)
-PUSHFORWARD_CPU_KERNEL(conv2d_pushforward, pushforwardOf, convolutionScratch)
-PUSHFORWARD_CPU_KERNEL(conv2d_input_pullback, inputPullback, inputPullbackScratch)
+PUSHFORWARD_CPU_KERNEL(conv2d_primal, primal<false>, convolutionScratch)
+PUSHFORWARD_CPU_KERNEL(conv2d_pushforward, pushforwardOf<false>, convolutionScratch)
+PUSHFORWARD_CPU_KERNEL(conv2d_input_pullback, inputPullback<false>, inputPullbackScratch)
+PUSHFORWARD_CPU_KERNEL(conv2d_primal_bf16, primal<true>, convolutionScratch)
+PUSHFORWARD_CPU_KERNEL(conv2d_pushforward_bf16, pushforwardOf<true>, convolutionScratch)
+PUSHFORWARD_CPU_KERNEL(conv2d_input_pullback_bf16, inputPullback<true>, inputPullbackScratch)
 
 }  // namespace
 

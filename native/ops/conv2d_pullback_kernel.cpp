@@ -2,6 +2,7 @@
 // The pixels are cut into pieces, whose sums are added in order at the end, and the rows of w̄ into groups of blocks, so that there are some
 // 16 tasks whatever the shape: no number of threads changes a bit. A task takes 256 pixels at a time and, block after block, gathers up to
 // 224 elements of their patches and multiplies them by all filters; x and δ come from memory once per group.
+#include "cpu/gemm/bf16.h"
 #include "cpu/parallel.h"
 #include "ops/conv2d_patches.h"
 
@@ -48,6 +49,7 @@ size_t pullbackScratch(const void* parameters, int threads) {
   return static_cast<size_t>(4 * (partialsOf(s) + threads * threadFloats));
 }
 
+template <bool bf16>
 void filterPullback(const KernelCall& call) {
   const Conv2dShape& c = *static_cast<const Conv2dShape*>(call.parameters);
   const float *x = static_cast<const float*>(call.operands[0]), *delta = static_cast<const float*>(call.operands[1]);
@@ -67,12 +69,14 @@ void filterPullback(const KernelCall& call) {
       for (int64_t row = top; row < bottom; row += s.rows) {
         const int64_t count = minimum(pixelsTogether, end - pixel), rows = minimum(s.rows, bottom - row);
         gatherPatches(patches, x, pixel, count, row, rows, gathered, rowsTogether);
+        for (int64_t i = 0; bf16 && i < count; ++i) roundFloats(gathered + i * rowsTogether, rows);
         // The tile multiplies whole blocks of rows, and what it reads beyond the last must be numbers.
         for (int64_t i = 0; rows % tileRows != 0 && i < count; ++i)
           zeroFloats(gathered + i * rowsTogether + rows, tileRows - rows % tileRows);
         for (int64_t j = 0; j < s.filters; j += tileColumns) {
           const int64_t width = minimum(tileColumns, s.filters - j);
           packColumns({delta + pixel * s.filters + j, s.filters, 1}, width, count, panel);
+          if (bf16) roundFloats(panel, count * tileColumns);
           for (int64_t i = 0; i < rows; i += tileRows)
             multiplyTileOf<1, rowsTogether>(count, gathered + i, panel, out + (row + i) * s.filters + j, s.filters,
                                             minimum(tileRows, rows - i), width, pixel > start);
@@ -91,7 +95,8 @@ void filterPullback(const KernelCall& call) {
   });
 }
 
-PUSHFORWARD_CPU_KERNEL(conv2d_filter_pullback, filterPullback, pullbackScratch)
+PUSHFORWARD_CPU_KERNEL(conv2d_filter_pullback, filterPullback<false>, pullbackScratch)
+PUSHFORWARD_CPU_KERNEL(conv2d_filter_pullback_bf16, filterPullback<true>, pullbackScratch)
 
 }  // namespace
 

@@ -1,7 +1,7 @@
-// Engines: one native session per (device, threads), shared by all plans that keep no state, and a queue in front of it.
+// Engines: one native session per (device, precision, threads), shared by all plans that keep no state, and a queue in front of it.
 import { native } from '../binding.ts';
 import { assertChoice, assertInteger, assertSignal, describe, PushforwardError } from '../errors.ts';
-import type { NativePlan, NativeRunRequest, NativeRunResult, NativeSession } from '../native.ts';
+import type { NativePlan, NativeRunRequest, NativeRunResult, NativeSession, Precision } from '../native.ts';
 import { fromNative } from '../trace/native_errors.ts';
 
 /**
@@ -14,7 +14,10 @@ export type DeviceName = 'auto' | 'cpu' | 'cuda' | `cuda:${number}` | 'reference
 export interface RunOptions {
   /** Default: 'auto' */
   device?: DeviceName;
-  /** 'f32' on cpu, 'f64' on reference; there is no other choice in this version. Default: the device's own */
+  /**
+   * 'f32' on cpu, 'f64' on reference; 'bf16' on both: the operands of matrix products and convolutions are rounded to bf16, all else is as
+   * without it. 'tf32' is for GPUs. Default: the device's own
+   */
   precision?: 'f32' | 'bf16' | 'tf32' | 'f64';
   /** Threads of the cpu device, never more than the cores. Results do not depend on it. Default: all cores */
   threads?: number;
@@ -30,6 +33,7 @@ export const runOptionNames = ['device', 'precision', 'threads', 'signal', 'fuse
 /** What of the options decides which plan is used. */
 export interface Target {
   readonly device: 'cpu' | 'reference';
+  readonly precision: Precision;
   readonly isa: string;
   readonly threads: number;
   readonly fuse: boolean;
@@ -51,24 +55,34 @@ export function toTarget(where: string, options: RunOptions): Target {
     throw new PushforwardError('NO_DEVICE', where, `a device that is there`, `'${device}': ${cuda?.reason ?? 'none'}`);
   }
   const name = device === 'reference' ? 'reference' : 'cpu';
-  if (precision !== undefined) {
-    assertChoice(where, 'precision', precision, ['f32', 'bf16', 'tf32', 'f64']);
-    const own = name === 'reference' ? 'f64' : 'f32';
-    if (precision !== own) {
-      throw new PushforwardError('INVALID_ARGUMENT', where, `precision '${own}' on device '${name}'`, `'${precision}'`);
-    }
+  const own = name === 'reference' ? 'f64' : 'f32';
+  if (precision !== undefined) assertChoice(where, 'precision', precision, ['f32', 'bf16', 'tf32', 'f64']);
+  const chosen = precision ?? own;
+  if (chosen !== own && chosen !== 'bf16') {
+    throw new PushforwardError(
+      'INVALID_ARGUMENT',
+      where,
+      `precision '${own}' or 'bf16' on device '${name}'`,
+      `'${chosen}'`,
+    );
   }
   if (threads !== 0 || options.threads !== undefined) assertInteger(where, 'threads', threads, 1, 4096);
   if (typeof fuse !== 'boolean')
     throw new PushforwardError('INVALID_ARGUMENT', where, 'fuse to be true or false', describe(fuse));
   assertSignal(where, signal);
-  return { device: name, isa: process.env.PUSHFORWARD_ISA ?? '', threads, fuse };
+  return { device: name, precision: chosen, isa: process.env.PUSHFORWARD_ISA ?? '', threads, fuse };
 }
 
 /** A native session; its errors as PushforwardErrors. */
 export function openSession(target: Target): NativeSession {
   return translate(
-    () => new native.Session(target.device, target.device === 'reference' ? '' : target.isa, target.threads),
+    () =>
+      new native.Session(
+        target.device,
+        target.device === 'reference' ? '' : target.isa,
+        target.threads,
+        target.precision,
+      ),
   );
 }
 
@@ -127,7 +141,7 @@ const engines = new Map<string, Engine>();
 
 /** The engine that stateless plans of this target share. */
 export function sharedEngine(target: Target): Engine {
-  const key = `${target.device} ${target.isa} ${target.threads}`;
+  const key = `${target.device} ${target.precision} ${target.isa} ${target.threads}`;
   let engine = engines.get(key);
   if (engine === undefined) {
     engine = new Engine(target);

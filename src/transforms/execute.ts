@@ -87,9 +87,9 @@ function compile(
 
 /** What a plan of a function of data depends on besides the function: the use, the target, and the form of the arguments. */
 export function planKey(use: string, target: Target, flat: Flat<Leaf>, types: readonly LeafType[]): string {
-  const { device, isa, threads, fuse } = target;
+  const { device, precision, isa, threads, fuse } = target;
   const leaves = types.map(({ shape, dtype }) => `${dtype}[${shape}]`);
-  return [use, device, isa, threads, fuse, signature(flat.structure), ...leaves].join('|');
+  return [use, device, precision, isa, threads, fuse, signature(flat.structure), ...leaves].join('|');
 }
 
 /** A cache of what was compiled for a function: it goes when the function does. */

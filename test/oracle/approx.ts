@@ -29,6 +29,24 @@ export function rounded(v: number): Approx {
   return { v, e: Math.fround(v) === v ? 0 : ulp(v) / 2 };
 }
 
+/** v as bf16: 8 significant bits, to nearest, ties away from zero. */
+export function bf16(v: number): number {
+  if (v === 0 || !Number.isFinite(v)) return v;
+  const unit = 2 ** (Math.floor(Math.log2(Math.abs(v))) - 7);
+  return Math.sign(v) * Math.floor(Math.abs(v) / unit + 0.5) * unit;
+}
+
+/** a as bf16: it may be off where a's error reaches across a tie. */
+export function bf16Of({ v, e }: Approx): Approx {
+  const r = bf16(v);
+  return { v: r, e: Math.max(Math.abs(bf16(v + e) - r), Math.abs(bf16(v - e) - r)) };
+}
+
+/** a·b, exactly: of two numbers of 8 bits. */
+export function timesExactly(a: Approx, b: Approx): Approx {
+  return { v: a.v * b.v, e: Math.abs(a.v) * b.e + Math.abs(b.v) * a.e + a.e * b.e };
+}
+
 const isUnit = ({ v, e }: Approx): boolean => e === 0 && (v === 1 || v === -1 || v === 0);
 
 /** a·b: each factor's error times the other, and one rounding unless a factor is 0 or ±1. */

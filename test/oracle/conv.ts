@@ -55,7 +55,7 @@ export function convolution(
             right.push(w!.data[(tap * channels + c) * filters + f]!);
           }
         }
-        data.push(tape.sum(left, right, bias?.data[f]));
+        data.push(tape.product(left, right, bias?.data[f]));
       }
     }
   }

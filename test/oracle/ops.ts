@@ -80,7 +80,7 @@ function matmul(tape: Tape, a: Grid, b: Grid, { transposeA, transposeB }: Attrib
   return build([...batch, m, n], (index) => {
     const [outer, i, j] = [index.slice(0, -2), index.at(-2)!, index.at(-1)!];
     const terms = Array.from({ length: k }, (_, p) => p);
-    return tape.sum(
+    return tape.product(
       terms.map((p) => at(left, [...outer, i, p])),
       terms.map((p) => at(right, [...outer, p, j])),
     );
@@ -91,7 +91,7 @@ function dense(tape: Tape, [x, w, bias]: readonly Grid[], { activation = 'none' 
   const [inner, outer] = w!.shape as [number, number];
   const z = build([...x!.shape.slice(0, -1), outer], (index) => {
     const terms = Array.from({ length: inner }, (_, p) => p);
-    return tape.sum(
+    return tape.product(
       terms.map((p) => at(x!, [...index.slice(0, -1), p])),
       terms.map((p) => w!.data[p * outer + index.at(-1)!]!),
       bias?.data[index.at(-1)!],

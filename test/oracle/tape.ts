@@ -1,6 +1,6 @@
 // Scalars with error bounds that remember how they were made: values, tangents and cotangents of any composition of ops, each with the
 // bound that float32 must keep.
-import { type Approx, one, Sum, times } from './approx.ts';
+import { type Approx, bf16Of, one, Sum, times, timesExactly } from './approx.ts';
 import { evaluate, rowOf } from './rows.ts';
 
 /** How a scalar came about. */
@@ -14,6 +14,8 @@ type Rule =
       readonly left: readonly Scalar[];
       readonly right?: readonly Scalar[];
       readonly rest?: Scalar;
+      /** The factors of every product of left and right, also in its derivatives, are rounded to bf16. */
+      readonly rounds?: boolean;
     };
 
 const leaf: Rule = { kind: 'leaf' };
@@ -39,6 +41,11 @@ export class Scalar implements Approx {
 /** Scalars in order of definition. */
 export class Tape {
   readonly #scalars: Scalar[] = [];
+  readonly #bf16: boolean;
+
+  constructor(precision: 'f32' | 'bf16' = 'f32') {
+    this.#bf16 = precision === 'bf16';
+  }
 
   #push(value: Approx, rule: Rule, constant: boolean): Scalar {
     const scalar = new Scalar(value, this.#scalars.length, rule, constant);
@@ -66,11 +73,26 @@ export class Tape {
   }
 
   sum(left: readonly Scalar[], right?: readonly Scalar[], rest?: Scalar): Scalar {
+    return this.#sum(left, right, rest, false);
+  }
+
+  /** An element of a product of matrices: its operands are rounded where the tape's precision is bf16. */
+  product(left: readonly Scalar[], right: readonly Scalar[], rest?: Scalar): Scalar {
+    return this.#sum(left, right, rest, this.#bf16);
+  }
+
+  #sum(
+    left: readonly Scalar[],
+    right: readonly Scalar[] | undefined,
+    rest: Scalar | undefined,
+    rounds: boolean,
+  ): Scalar {
     const sum = new Sum();
-    for (let i = 0; i < left.length; i++) sum.add(right === undefined ? left[i]! : times(left[i]!, right[i]!));
+    for (let i = 0; i < left.length; i++)
+      sum.add(right === undefined ? left[i]! : factors(rounds, left[i]!, right[i]!));
     if (rest !== undefined) sum.add(rest);
     const value = sum.product();
-    return this.#push(value, { kind: 'sum', left, ...(right && { right }), ...(rest && { rest }) }, false);
+    return this.#push(value, { kind: 'sum', left, ...(right && { right }), ...(rest && { rest }), rounds }, false);
   }
 
   /** The largest, and the first of them: ties inside the error leave open which. */
@@ -98,11 +120,11 @@ export class Tape {
       else {
         const sum = new Sum();
         let any = false;
-        const add = (parent: Scalar, slope: Approx): void => {
+        const add = (parent: Scalar, slope: Approx, rounds: boolean): void => {
           const parentDot = dots[parent.id];
           if (parentDot === undefined) return;
           any = true;
-          sum.add(times(slope, parentDot));
+          sum.add(factors(rounds, slope, parentDot));
         };
         eachParent(rule, add);
         if (any) dot = rule.kind === 'sum' ? sum.product() : sum.few();
@@ -128,21 +150,29 @@ export class Tape {
       const bar = sum.product();
       bars[id] = bar;
       const { rule } = this.#scalars[id]!;
-      if (rule.kind !== 'leaf') eachParent(rule, (parent, slope) => parent.constant || add(parent, times(slope, bar)));
+      if (rule.kind === 'leaf') continue;
+      eachParent(rule, (parent, slope, rounds) => parent.constant || add(parent, factors(rounds, slope, bar)));
     }
     return bars;
   }
 }
 
-function eachParent(rule: Exclude<Rule, { kind: 'leaf' }>, f: (parent: Scalar, slope: Approx) => void): void {
+/** a·b, of bf16 where it `rounds`. */
+const factors = (rounds: boolean, a: Approx, b: Approx): Approx =>
+  rounds ? timesExactly(bf16Of(a), bf16Of(b)) : times(a, b);
+
+function eachParent(
+  rule: Exclude<Rule, { kind: 'leaf' }>,
+  f: (parent: Scalar, slope: Approx, rounds: boolean) => void,
+): void {
   if (rule.kind === 'local') {
-    for (let i = 0; i < rule.parents.length; i++) f(rule.parents[i]!, rule.slopes[i]!);
+    for (let i = 0; i < rule.parents.length; i++) f(rule.parents[i]!, rule.slopes[i]!, false);
     return;
   }
-  const { left, right, rest } = rule;
+  const { left, right, rest, rounds = false } = rule;
   for (let i = 0; i < left.length; i++) {
-    f(left[i]!, right?.[i] ?? one);
-    if (right !== undefined) f(right[i]!, left[i]!);
+    f(left[i]!, right?.[i] ?? one, rounds);
+    if (right !== undefined) f(right[i]!, left[i]!, rounds);
   }
-  if (rest !== undefined) f(rest, one);
+  if (rest !== undefined) f(rest, one, false);
 }

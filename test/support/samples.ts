@@ -24,14 +24,20 @@ export interface Sample {
 export const numbers = (shape: readonly number[], data: Float64Array): Data => ({ shape, data });
 export const onCpu = ({ shape, data }: Data): Tensor => onDevice(data, shape, 'cpu');
 
-export function sampleOf(opCase: OpCase, seed: number, given?: readonly Float64Array[]): Sample {
+export function sampleOf(
+  opCase: OpCase,
+  seed: number,
+  given?: readonly Float64Array[],
+  precision: 'f32' | 'bf16' = 'f32',
+): Sample {
   const random = generator(seed);
   const labels = opCase.integers.map((integers) => tensor(drawIntegers(integers, random), [...integers.shape]));
   const x = opCase.inputs.map((input, i) => numbers(input.shape, given?.[i] ?? draw(input, random)));
   const v = opCase.inputs.map(({ shape }) => numbers(shape, drawDirection(shape, random)));
   const { shape } = truthOf({ ...opCase, inputs: x, integers: labels });
   const yBar = numbers(shape, drawDirection(shape, random));
-  const truth = truthOf({ ...opCase, inputs: x, tangents: v, integers: labels, outputCotangent: yBar });
+  const point = { ...opCase, inputs: x, tangents: v, integers: labels, outputCotangent: yBar };
+  const truth = truthOf(point, false, precision);
   return {
     opCase,
     name: nameOf(opCase),
@@ -75,7 +81,7 @@ export async function checkSamples(samples: readonly Sample[], options: RunOptio
   }
 }
 
-/** A test per instruction set. */
-export function onEverySet(what: string, run: (isa: string) => Promise<void>): void {
-  for (const isa of native.instructionSets()) test(`cpu ${isa}: ${what}`, () => withIsa(isa, () => run(isa)));
+/** A test per instruction set that has kernels of its own at a precision. */
+export function onEverySet(what: string, run: (isa: string) => Promise<void>, precision: 'f32' | 'bf16' = 'f32'): void {
+  for (const isa of native.instructionSets(precision)) test(`cpu ${isa}: ${what}`, () => withIsa(isa, () => run(isa)));
 }

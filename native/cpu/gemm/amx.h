@@ -88,4 +88,21 @@ static void multiplyTiles(int64_t rows, int64_t steps, const uint32_t* a, const 
       c[i * cStride + j] = accumulate ? c[i * cStride + j] + room[i * wide + j] : room[i * wide + j];
 }
 
+/**
+ * Blocks [first, last) of 32 rows each: c (+)= a b for `depth` of depth. Block i of a begins at row 32·i; b is one panel of
+ * pairs, padded to whole steps.
+ */
+template <class Tiles>
+static void multiplyTileBlocks(const uint32_t* a, int64_t rows, int64_t first, int64_t last, int64_t depth,
+                               const uint32_t* b, int64_t columns, float* c, int64_t cStride, bool accumulate) {
+  constexpr int64_t together = 32, words = 16;
+  const int64_t steps = (depth + together - 1) / together;
+  Tiles::configure();
+  for (int64_t i = first; i < last; ++i) {
+    const int64_t row = i * together, count = rows - row < together ? rows - row : together;
+    multiplyTiles<Tiles>(count, steps, a + row * steps * words, b, columns, c + row * cStride, cStride, accumulate);
+  }
+  Tiles::release();
+}
+
 }  // namespace pushforward

@@ -155,15 +155,8 @@ void packTileRows(Matrix a, int64_t rows, int64_t first, int64_t last, int64_t d
 
 void multiplyTilePanel(const float* a, int64_t rows, int64_t first, int64_t last, int64_t depth, Panel b,
                        int64_t columns, float* c, int64_t cStride, bool accumulate) {
-  const int64_t steps = stepCount(depth);
-  AmxTiles::configure();
-  for (int64_t i = first; i < last; ++i) {
-    const int64_t row = i * tilesRows;
-    multiplyTiles<AmxTiles>(minimum(tilesRows, rows - row), steps,
-                            reinterpret_cast<const uint32_t*>(a + row * steps * stepWords),
-                            reinterpret_cast<const uint32_t*>(b.data), columns, c + row * cStride, cStride, accumulate);
-  }
-  AmxTiles::release();
+  multiplyTileBlocks<AmxTiles>(reinterpret_cast<const uint32_t*>(a), rows, first, last, depth,
+                               reinterpret_cast<const uint32_t*>(b.data), columns, c, cStride, accumulate);
 }
 
 namespace {

@@ -6,7 +6,7 @@ import { reshape, slice, transpose } from '../ops/shape.ts';
 import type { ParameterTable } from '../trace/graph.ts';
 import type { Value } from '../trace/value.ts';
 import { layerNorm, type Model } from './layers.ts';
-import { parameter, shared, withScope } from './parameter.ts';
+import { declareParameter, parameter, shared, withScope } from './parameter.ts';
 
 /** The sizes of a [B, T, C]. */
 function sequenceSizes(where: string, { shape }: Value): [batch: number, length: number, channels: number] {
@@ -47,7 +47,7 @@ export function multiHeadAttention(heads: number, options?: AttentionOptions): M
     const [query, key, value, output] = shared(
       (): Held =>
         projections.map((name) => ({
-          w: parameter(`w${name}`, [channels, channels], 'glorotUniform'),
+          w: declareParameter(`w${name}`, [channels, channels], 'glorotUniform', true),
           b: parameter(`b${name}`, [channels], 'zeros'),
         })),
       cache,
@@ -86,9 +86,9 @@ export function transformerBlock(options: TransformerBlockOptions): Model {
     const units = hidden ?? 4 * channels;
     const { w1, b1, w2, b2 } = shared(
       () => ({
-        w1: parameter('w1', [channels, units], 'glorotUniform'),
+        w1: declareParameter('w1', [channels, units], 'glorotUniform', true),
         b1: parameter('b1', [units], 'zeros'),
-        w2: parameter('w2', [units, channels], 'glorotUniform'),
+        w2: declareParameter('w2', [units, channels], 'glorotUniform', true),
         b2: parameter('b2', [channels], 'zeros'),
       }),
       cache,

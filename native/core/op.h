@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "core/device.h"
+#include "core/panels.h"
 #include "core/program.h"
 
 namespace pushforward {
@@ -81,7 +82,7 @@ struct Absorption {
 struct PlanContext {
   const Node& node;
   std::vector<const Type*> input, output;
-  std::vector<int64_t> panels;  // of each input, columns of the panels it lies in (core/panels.h); 0: row by row
+  std::vector<SlotLayout> layout;  // of each input
   Precision precision;
 };
 

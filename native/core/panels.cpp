@@ -9,12 +9,6 @@
 
 namespace pushforward {
 
-int64_t panelColumnsOf(const Type& type, int64_t panelColumns) {
-  if (panelColumns == 0 || type.dtype != DType::real || type.shape.rank() != 2) return 0;
-  int64_t n = type.shape[1];
-  return n > 0 && n % (panelColumns / 2) == 0 ? std::min(panelColumns, n) : 0;
-}
-
 namespace {
 
 /** An alias that changes no shape (stopGradient, recompute) shows a slot as it lies. */
@@ -22,18 +16,29 @@ bool showsAsItIs(const Program& program, const Node& node) {
   return node.op->alias >= 0 && program.types[node.firstOutput] == program.types[node.inputs[node.op->alias]];
 }
 
-}  // namespace
-
-int64_t panelsOf(const Program& program, ValueId value) {
-  while (value != none) {
-    const Node& node = program.producerOf(value);
-    if (!showsAsItIs(program, node)) return node.attributes.integer("panels.columns", 0);
-    value = node.inputs[node.op->alias];
-  }
-  return 0;
+/** The last panel may be half as wide as the others; a pair of planes has two rows. */
+SlotLayout layoutFor(const Node& slot, const Type& type, int64_t panelColumns, bool planes) {
+  if (!slot.attributes.flag("weight") || type.dtype != DType::real || type.shape.rank() != 2) return {};
+  int64_t rows = type.shape[0], n = type.shape[1];
+  if (n == 0 || n % (panelColumns / 2) != 0) return {};
+  bool state = slot.attributes.text("name", "").rfind("state/", 0) == 0;
+  return {planes && !state && rows % 2 == 0 ? WeightLayout::planes : WeightLayout::panels, std::min(panelColumns, n)};
 }
 
-Program layOutPanels(const Program& program, int64_t panelColumns) {
+}  // namespace
+
+SlotLayout layoutOf(const Program& program, ValueId value) {
+  while (value != none) {
+    const Node& node = program.producerOf(value);
+    if (!showsAsItIs(program, node))
+      return {static_cast<WeightLayout>(node.attributes.integer("panels.layout", 0)),
+              node.attributes.integer("panels.columns", 0)};
+    value = node.inputs[node.op->alias];
+  }
+  return {};
+}
+
+Program layOutPanels(const Program& program, int64_t panelColumns, bool planes) {
   if (panelColumns == 0) return program;
   Rewrite rewrite(program);
   std::map<std::pair<ValueId, Phase>, ValueId> copies;  // one a phase: none crosses as tape
@@ -45,8 +50,9 @@ Program layOutPanels(const Program& program, int64_t panelColumns) {
   for (const Node& node : program.nodes) {
     if (node.op->name == "parameter") {
       Attributes attributes = node.attributes;
-      int64_t columns = attributes.flag("weight") ? panelColumnsOf(program.types[node.firstOutput], panelColumns) : 0;
-      if (columns > 0) attributes.set("panels.columns", double(columns));
+      SlotLayout layout = layoutFor(node, program.types[node.firstOutput], panelColumns, planes);
+      attributes.set("panels.layout", double(static_cast<int>(layout.layout)));
+      attributes.set("panels.columns", double(layout.columns));
       rewrite.b.phase = node.phase;
       rewrite.set(node, rewrite.b.emit(*node.op, {}, std::move(attributes)));
       continue;
@@ -55,13 +61,13 @@ Program layOutPanels(const Program& program, int64_t panelColumns) {
     std::vector<ValueId> inputs = rewrite(node.inputs);
     const std::vector<int>& takes = node.op->takesPanels;
     for (size_t i = 0; i < inputs.size(); ++i)
-      if (panelsOf(rewrite.b.program(), inputs[i]) > 0 && !showsAsItIs(program, node) &&
+      if (layoutOf(rewrite.b.program(), inputs[i]).inPanels() && !showsAsItIs(program, node) &&
           std::find(takes.begin(), takes.end(), static_cast<int>(i)) == takes.end())
         inputs[i] = rowByRow(inputs[i]);
     rewrite.set(node, rewrite.b.clone(node, inputs));
   }
   for (ValueId output : program.outputs)
-    if (panelsOf(rewrite.b.program(), rewrite[output]) > 0) rewrite.set(output, rowByRow(rewrite[output]));
+    if (layoutOf(rewrite.b.program(), rewrite[output]).inPanels()) rewrite.set(output, rowByRow(rewrite[output]));
   return rewrite.finish();
 }
 
@@ -77,21 +83,58 @@ void forRuns(const Type& type, int64_t columns, const F& f) {
   }
 }
 
+/** f(offset of the upper element row by row, offset of the pair) for every pair. */
+template <class F>
+void forPairs(const Type& type, int64_t columns, const F& f) {
+  int64_t rows = type.shape[0], n = type.shape[1];
+  for (int64_t column = 0; column < n; column += columns) {
+    int64_t wide = std::min(columns, n - column);
+    for (int64_t i = 0; i < rows; i += 2)
+      for (int64_t j = 0; j < wide; ++j) f(i * n + column + j, column * rows / 2 + i / 2 * wide + j);
+  }
+}
+
+uint32_t bitsOf(float x) {
+  uint32_t bits;
+  std::memcpy(&bits, &x, sizeof bits);
+  return x == x ? bits : 0x7FC00000u;  // a NaN whose upper half could round to another number
+}
+
+float floatOf(uint32_t high, uint32_t low) {
+  uint32_t bits = (high << 16) + static_cast<uint32_t>(static_cast<int16_t>(low));
+  float x;
+  std::memcpy(&x, &bits, sizeof x);
+  return x;
+}
+
 }  // namespace
 
-void toPanels(const Type& type, int64_t columns, const void* rows, void* panels) {
+void toPanels(const Type& type, const SlotLayout& layout, const void* rows, void* panels) {
   const float* from = static_cast<const float*>(rows);
   float* to = static_cast<float*>(panels);
-  forRuns(type, columns, [&](int64_t row, int64_t panel, int64_t count) {
-    std::memcpy(to + panel, from + row, static_cast<size_t>(count) * sizeof(float));
+  if (layout.layout == WeightLayout::panels)
+    return forRuns(type, layout.columns, [&](int64_t row, int64_t panel, int64_t count) {
+      std::memcpy(to + panel, from + row, static_cast<size_t>(count) * sizeof(float));
+    });
+  uint32_t *high = static_cast<uint32_t*>(panels), *low = high + type.shape.count() / 2;
+  forPairs(type, layout.columns, [&](int64_t row, int64_t pair) {
+    uint32_t first = bitsOf(from[row]), second = bitsOf(from[row + type.shape[1]]);
+    high[pair] = highHalf(first) >> 16 | highHalf(second);
+    low[pair] = (first & 0xFFFFu) | second << 16;
   });
 }
 
-void fromPanels(const Type& type, int64_t columns, const void* panels, void* rows) {
+void fromPanels(const Type& type, const SlotLayout& layout, const void* panels, void* rows) {
   const float* from = static_cast<const float*>(panels);
   float* to = static_cast<float*>(rows);
-  forRuns(type, columns, [&](int64_t row, int64_t panel, int64_t count) {
-    std::memcpy(to + row, from + panel, static_cast<size_t>(count) * sizeof(float));
+  if (layout.layout == WeightLayout::panels)
+    return forRuns(type, layout.columns, [&](int64_t row, int64_t panel, int64_t count) {
+      std::memcpy(to + row, from + panel, static_cast<size_t>(count) * sizeof(float));
+    });
+  const uint32_t *high = static_cast<const uint32_t*>(panels), *low = high + type.shape.count() / 2;
+  forPairs(type, layout.columns, [&](int64_t row, int64_t pair) {
+    to[row] = floatOf(high[pair] & 0xFFFFu, low[pair] & 0xFFFFu);
+    to[row + type.shape[1]] = floatOf(high[pair] >> 16, low[pair] >> 16);
   });
 }
 

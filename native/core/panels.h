@@ -1,27 +1,34 @@
-// Weights in panels. A slot [rows, n] that is a weight of products may lie as the products of the device read it: one
-// panel of `columns` columns after the other, each row by row; the last may be narrower. Then a step packs no weights.
-// Users never see it: slots are read and written row by row.
+// Weights as products read them. A slot [rows, n] that is a weight may lie in panels or planes (core/weight_layout.h), so
+// that no step packs it. Users never see it: slots are read and written row by row.
 #pragma once
 #include <cstddef>
 
 #include "core/program.h"
+#include "core/weight_layout.h"
 
 namespace pushforward {
 
-/** Columns of a panel of this weight, 0: row by row. `panelColumns` is the device's; the last panel may be half as wide. */
-int64_t panelColumnsOf(const Type& type, int64_t panelColumns);
+/** `columns` of a panel, 0 for rows. */
+struct SlotLayout {
+  WeightLayout layout = WeightLayout::rows;
+  int64_t columns = 0;
+  bool inPanels() const { return layout != WeightLayout::rows; }
+  friend bool operator==(const SlotLayout& a, const SlotLayout& b) {
+    return a.layout == b.layout && a.columns == b.columns;
+  }
+};
 
 /**
- * Marks the parameters that lie in panels (attribute panels.columns), and puts a copy, row by row, in front of
- * everything that cannot read them so.
+ * Marks the parameters that lie in panels or, with `planes`, in planes, and puts a copy, row by row, in front of
+ * everything that cannot read them so. `panelColumns` is the device's, 0: all stay row by row.
  */
-Program layOutPanels(const Program& program, int64_t panelColumns);
+Program layOutPanels(const Program& program, int64_t panelColumns, bool planes);
 
-/** Columns of the panels that a value lies in, 0: row by row. */
-int64_t panelsOf(const Program& program, ValueId value);
+/** How a value lies in memory. */
+SlotLayout layoutOf(const Program& program, ValueId value);
 
-/** Copies of a slot, 4 bytes an element. */
-void toPanels(const Type& type, int64_t columns, const void* rows, void* panels);
-void fromPanels(const Type& type, int64_t columns, const void* panels, void* rows);
+/** Copies between float32 row by row and another layout. */
+void toPanels(const Type& type, const SlotLayout& layout, const void* rows, void* panels);
+void fromPanels(const Type& type, const SlotLayout& layout, const void* panels, void* rows);
 
 }  // namespace pushforward

@@ -31,7 +31,7 @@ ValueId rootOf(const Program& program, ValueId value) {
 }  // namespace
 
 Plan::Plan(const Program& traced, Store& store, const Device& device, bool fuse)
-    : program_(layOutPanels(prepare(traced, fuse), device.panelColumns)),
+    : program_(layOutPanels(prepare(traced, fuse), device.panelColumns, device.precision == Precision::bf16)),
       realBytes_(device.realBytes),
       precision_(device.precision) {
   scheduleNodes();
@@ -91,7 +91,7 @@ void Plan::placeLeaves(Store& store) {
       std::string name = node.attributes.text("name", "");
       Region region = name.rfind("state/", 0) == 0 ? Region::state : Region::parameters;
       ValueId value = node.firstOutput;
-      Slot& slot = store.declare(name, program_.types[value], region, panelsOf(program_, value));
+      Slot& slot = store.declare(name, program_.types[value], region, layoutOf(program_, value));
       place = {Place::Kind::fixed, slot.memory.data(), 0};
     } else if (node.op->name == "constant" || node.op->name == "full") {
       const Type& type = program_.types[node.firstOutput];
@@ -126,7 +126,7 @@ void Plan::placeAssigned() {
     if (node.op->name != "assign" || node.inputs.size() > 2) continue;  // under guards nothing may be written too early
     ValueId slot = node.inputs[0], value = node.inputs[1];
     bool made = places_[value].kind == Place::Kind::absent && program_.producerOf(value).op->alias < 0 &&
-                panelsOf(program_, slot) == 0;
+                !layoutOf(program_, slot).inPanels();
     if (made && uses[value] == 1 && uses[slot] == 1) places_[value] = places_[slot];
   }
 }
@@ -149,7 +149,7 @@ PlanContext Plan::contextOf(const Node& node) const {
   PlanContext context{node, {}, {}, {}, precision_};
   for (ValueId input : node.inputs) {
     context.input.push_back(input == none ? nullptr : &program_.types[input]);
-    context.panels.push_back(panelsOf(program_, input));
+    context.layout.push_back(layoutOf(program_, input));
   }
   for (uint32_t i = 0; i < node.outputs; ++i) context.output.push_back(&program_.types[node.firstOutput + i]);
   return context;

@@ -68,33 +68,33 @@ size_t Store::bytesOf(const Type& type) const {
 }
 
 void Slot::read(size_t bytes, void* to) const {
-  if (panels > 0)
-    fromPanels(type, panels, memory.data(), to);
+  if (layout.inPanels())
+    fromPanels(type, layout, memory.data(), to);
   else
     std::memcpy(to, memory.data(), bytes);
 }
 
 void Slot::write(size_t bytes, const void* from) {
-  if (panels > 0)
-    toPanels(type, panels, from, memory.data());
+  if (layout.inPanels())
+    toPanels(type, layout, from, memory.data());
   else
     std::memcpy(memory.data(), from, bytes);
 }
 
-Slot& Store::declare(const std::string& name, const Type& type, Region region, int64_t panels) {
+Slot& Store::declare(const std::string& name, const Type& type, Region region, const SlotLayout& layout) {
   auto found = slots_.find(name);
   if (found != slots_.end()) {
     if (!(found->second->type == type))
       fail(Code::SHAPE_MISMATCH, "parameter", "'" + name + "' to be " + found->second->type.text() + " as before",
            type.text());
-    if (found->second->panels != panels)
+    if (!(found->second->layout == layout))
       fail(Code::SHAPE_MISMATCH, "parameter", "'" + name + "' to be laid out as before", "another layout");
     return *found->second;
   }
   auto slot = std::make_unique<Slot>();
   slot->type = type;
   slot->region = region;
-  slot->panels = panels;
+  slot->layout = layout;
   slot->memory = Memory(bytesOf(type));
   return *slots_.emplace(name, std::move(slot)).first->second;
 }

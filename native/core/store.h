@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "core/panels.h"
 #include "core/type.h"
 
 namespace pushforward {
@@ -35,11 +36,11 @@ constexpr size_t aligned(size_t bytes) { return (bytes + alignment - 1) / alignm
 
 enum class Region : uint8_t { parameters, state };
 
-/** A tensor that outlives the plans. In memory it may lie in panels of `panels` columns (core/panels.h); 0: row by row. */
+/** A tensor that outlives the plans. */
 struct Slot {
   Type type;
   Region region;
-  int64_t panels = 0;
+  SlotLayout layout;
   Memory memory;
   /** Copies of its elements, row by row. */
   void read(size_t bytes, void* to) const;
@@ -66,7 +67,7 @@ class Store {
  public:
   explicit Store(size_t realBytes) : realBytes_(realBytes) {}
   /** Declares or finds; SHAPE_MISMATCH when it stands there with another type or layout. */
-  Slot& declare(const std::string& name, const Type& type, Region region, int64_t panels);
+  Slot& declare(const std::string& name, const Type& type, Region region, const SlotLayout& layout);
   /** Throws INVALID_ARGUMENT naming it. */
   Slot& find(const std::string& name) const;
   bool has(const std::string& name) const { return slots_.count(name) > 0; }

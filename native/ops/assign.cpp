@@ -35,10 +35,10 @@ const OpRegistration assign = [] {
   };
   op.kernels = [](const PlanContext& context) -> std::vector<KernelPlan> {
     if (context.input.size() > assignGuardOperand) {
-      if (context.panels[0] > 0) fail(Code::INVALID_ARGUMENT, "assign", "no guards with a weight", "guards");
+      if (context.layout[0].inPanels()) fail(Code::INVALID_ARGUMENT, "assign", "no guards with a weight", "guards");
       return {guardedPlan(context)};
     }
-    if (context.panels[0] > 0) return panelCopies(*context.input[0], context.panels[0], true, 1, 0);
+    if (context.layout[0].inPanels()) return layoutCopies(*context.input[0], context.layout[0], true, 1, 0);
     const Shape& shape = context.input[0]->shape;
     return {copyPlan(context.input[0]->dtype, shape.dims(), denseView(shape), denseView(shape), 1, 0)};
   };

@@ -118,7 +118,7 @@ DenseParameters parametersOf(const PlanContext& context) {
   p.rows = x.product(0, x.rank() - 1);
   p.in = w[0];
   p.out = w[1];
-  p.panels = context.panels[1] > 0;
+  p.layout = context.layout[1].layout;
   p.activation = activationMicro(activationOf(attributes));
   p.slope = slopeMicro(activationOf(attributes));
   if (context.node.op->name != "dense_pushforward") return p;

@@ -3,6 +3,7 @@
 #include "core/kernel.h"
 #include "core/micro_program.h"
 #include "core/tangent.h"
+#include "core/weight_layout.h"
 
 namespace pushforward {
 
@@ -11,12 +12,11 @@ namespace pushforward {
  * x [rows, in], w [in, out], b [out], ẋ [K, rows, in], ẇ [K, in, out], ḃ [K, out], y [rows, out], ẏ [K, rows, out].
  * dense_primal: operands x, w, b, y; dense_pushforward: x, w, b, ẋ, ẇ, ḃ, y, ẏ; nullptr for b without bias and for tangents whose
  * kind is not `given`. A lowRank ẇ_k is scale·Σ_q a_kq b_kqᵀ; ḃ is never lowRank. activation: z → y; slope: z → act'(z); both have
- * zero ops when the activation is 'none'. panels: w lies in panels of columns (core/panels.h), not row by row.
- */
+ * zero ops when the activation is 'none'. */
 struct DenseParameters {
   int64_t rows, in, out;
   int32_t directions;
-  int32_t panels;
+  WeightLayout layout;  // of w
   TangentOperand xDot, wDot, bDot;
   MicroProgram activation, slope;
 };

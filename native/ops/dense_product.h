@@ -66,7 +66,7 @@ static size_t denseScratch(const void* parameters, int threads) {
 
 template <class Format>
 PUSHFORWARD_INLINE int64_t pieceDepth(const DenseCall& d) {
-  return Format::readsPanels && d.p.panels && !d.denseTangent ? deepest : panelDepth;
+  return Format::reads(d.p.layout) && !d.denseTangent ? deepest : panelDepth;
 }
 
 /** Packs depth [begin, begin + depth) of a chunk, one piece after the other, each with all its rows. */
@@ -96,7 +96,7 @@ struct Share {
   int64_t end(int64_t n) const { return n * (index + 1) / count; }
 };
 
-PUSHFORWARD_INLINE Weights weightsOf(const DenseCall& d) { return {d.w, d.p.in, d.p.out, d.p.panels != 0}; }
+PUSHFORWARD_INLINE Weights weightsOf(const DenseCall& d) { return {d.w, d.p.in, d.p.out, d.p.layout}; }
 
 /** Adds depth [begin, begin + depth) of all products of a share of a chunk's rows to a panel of columns. */
 template <class Format>
@@ -131,7 +131,7 @@ static void multiplyColumns(const DenseCall& d, const Chunk& chunk, Share share,
     for (int64_t k = 0; k < p.directions; ++k) {
       float* to = d.yDot + (k * p.rows + chunk.first) * out;
       const bool accumulate = d.stacked || piece.top > 0;
-      const Weights wDot = {d.wDot + k * in * out, in, out, false};
+      const Weights wDot = {d.wDot + k * in * out, in, out};
       if (p.wDot.kind == TangentKind::given)
         multiply(part, Format::panelOf(wDot, piece, once, panel), to, accumulate, Format::linesOf(wDot, next));
       else
@@ -262,7 +262,7 @@ static void multiplyNarrowLayer(const DenseCall& d) {
 /** y = x w of a single row. */
 template <class Format>
 static void multiplySingleRow(const KernelCall& call, const float* x, const Weights& w, float* y) {
-  if (!w.panels) {
+  if (w.is(WeightLayout::rows)) {
     parallelRanges(call, w.out, maximum(8 * tileColumns, (int64_t{1} << 19) / w.in), 8 * tileColumns,
                    [&](int64_t begin, int64_t end, int) {
                      Format::multiplyRow(x, 1, {w.data + begin, w.out, 1}, end - begin, w.in, y + begin);
@@ -297,7 +297,7 @@ static void runDense(DenseCall d) {
   if (isNarrow<Format>(p)) return multiplyNarrowLayer(d);
   const int64_t stack = 1 + (d.stacked ? p.directions : 0), most = packedFloats / panelDepth;
   const int64_t together = d.denseTangent ? p.rows : maximum(finishedRows / stack, 1);
-  if (p.rows == 1 && stack == 1 && !d.denseTangent && p.in > 0) {
+  if (p.rows == 1 && stack == 1 && !d.denseTangent && p.in > 0 && p.layout != WeightLayout::planes) {
     multiplySingleRow<Format>(d.call, d.x, weightsOf(d), d.y);
     finishRows(d, 0, 1);
   } else if (together * stack <= most) {

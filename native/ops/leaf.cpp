@@ -44,11 +44,9 @@ const OpRegistration input = [] {
 const OpRegistration parameter = [] {
   Op op;
   op.name = "parameter";
-  op.attributes = {{"name", AttributeKind::text, true},
-                   {"shape", AttributeKind::list, true},
-                   {"dtype", AttributeKind::text},
-                   {"weight", AttributeKind::number},
-                   {"panels.columns", AttributeKind::number}};
+  op.attributes = {{"name", AttributeKind::text, true},      {"shape", AttributeKind::list, true},
+                   {"dtype", AttributeKind::text},           {"weight", AttributeKind::number},
+                   {"panels.layout", AttributeKind::number}, {"panels.columns", AttributeKind::number}};
   op.infer = typed;
   return op;
 }();

@@ -92,7 +92,7 @@ MatmulParameters parametersOf(const PlanContext& context) {
   out.k = p.k;
   out.transposeA = p.transposeA;
   out.transposeB = p.transposeB;
-  out.panels = context.panels[1] > 0;
+  out.layout = context.layout[1].layout;
   auto batchOf = [](const Shape& shape) {
     std::vector<int64_t> dims = shape.dims();
     return Shape(std::vector<int64_t>(dims.begin(), dims.end() - 2));

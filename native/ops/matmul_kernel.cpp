@@ -36,7 +36,7 @@ static size_t matmulScratch(const void* parameters, int threads) {
 template <class Format>
 struct Right {
   Matrix b;
-  const Weights* weights;  // in panels, else nullptr
+  const Weights* weights;  // in panels or planes, else nullptr
   bool transposed;         // of weights
   int64_t column;          // of weights
 
@@ -106,13 +106,14 @@ static void matmul(const KernelCall& call) {
     rowsBelow *= p.batchShape[axis];
   }
   if (oneProduct) m *= batch, batch = 1;
-  if (n == 1 && m > 1 && !p.panels) {  // yᵀ = bᵀ aᵀ, and yᵀ lies in memory as y does
+  const bool panels = p.layout != WeightLayout::rows;
+  if (n == 1 && m > 1 && !panels) {  // yᵀ = bᵀ aᵀ, and yᵀ lies in memory as y does
     const Matrix left = {b.data, b.columnStride, b.rowStride};
     b = {a.data, a.columnStride, a.rowStride};
     a = left;
   }
-  const bool swapped = n == 1 && m > 1 && !p.panels;
-  const Weights weights = {bData, p.transposeB ? n : k, p.transposeB ? k : n, true};
+  const bool swapped = n == 1 && m > 1 && !panels;
+  const Weights weights = {bData, p.transposeB ? n : k, p.transposeB ? k : n, p.layout};
   if (swapped) n = m, m = 1;
 
   const int64_t threads = call.parallel == nullptr ? 1 : call.parallel->threads;
@@ -136,10 +137,10 @@ static void matmul(const KernelCall& call) {
       left.data += swapped ? bOffset : aOffset;
       right.data += swapped ? aOffset : bOffset;
       float* to = y + t * m * n + row * n + column;
-      if (m == 1 && !p.panels)
+      if (m == 1 && !panels)
         Format::multiplyRow(left.data, left.columnStride, right, columns, k, to);
       else
-        multiplyTask<Format>(left, {right, p.panels ? &weights : nullptr, p.transposeB != 0, column}, rows, columns, k,
+        multiplyTask<Format>(left, {right, panels ? &weights : nullptr, p.transposeB != 0, column}, rows, columns, k,
                              to, n, packed, packed + packedSize);
     }
   });

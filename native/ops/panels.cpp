@@ -16,7 +16,7 @@ const OpRegistration fromPanels = [] {
   op.fusedOnly = true;
   op.infer = [](const TypeContext& context) -> std::vector<Type> { return {*context.input[0]}; };
   op.kernels = [](const PlanContext& context) {
-    return panelCopies(*context.input[0], context.panels[0], false, 0, 1);
+    return layoutCopies(*context.input[0], context.layout[0], false, 0, 1);
   };
   op.cost = [](const PlanContext& context) -> Cost { return {0, 8.0 * double(context.input[0]->shape.count()), 0}; };
   op.takesPanels = {0};

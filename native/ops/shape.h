@@ -25,4 +25,9 @@ struct FillParameters {
   int32_t integer;
 };
 
+/** to_planes, from_planes: a weight [rows, n] between rows and planes (core/weight_layout.h) of panels of `columns`. */
+struct PlanesParameters {
+  int64_t rows, n, columns;
+};
+
 }  // namespace pushforward

@@ -28,8 +28,12 @@ KernelPlan copyPlan(DType dtype, const std::vector<int64_t>& shape, const Stride
   return {"strided_copy", parameterBlock(p), {input, output}};
 }
 
-std::vector<KernelPlan> panelCopies(const Type& type, int64_t columns, bool toPanels, int input, int output) {
-  int64_t rows = type.shape[0], n = type.shape[1], whole = n / columns, rest = n % columns;
+std::vector<KernelPlan> layoutCopies(const Type& type, const SlotLayout& layout, bool toPanels, int input, int output) {
+  int64_t rows = type.shape[0], n = type.shape[1], columns = layout.columns, whole = n / columns, rest = n % columns;
+  if (layout.layout == WeightLayout::planes) {
+    PlanesParameters p{rows, n, columns};
+    return {{toPanels ? "to_planes" : "from_planes", parameterBlock(p), {input, output}}};
+  }
   std::vector<KernelPlan> plans;
   auto copy = [&](int64_t panels, int64_t wide, int64_t first) {
     StridedView lines{{wide, n, 1}, first}, inPanels{{wide * rows, wide, 1}, first * rows};

@@ -17,8 +17,8 @@ struct StridedView {
 KernelPlan copyPlan(DType dtype, const std::vector<int64_t>& shape, const StridedView& from, const StridedView& to,
                     int input, int output);
 
-/** Copies of a weight [rows, n] between rows and panels of `columns` (core/panels.h): of the whole ones, of the last. */
-std::vector<KernelPlan> panelCopies(const Type& type, int64_t columns, bool toPanels, int input, int output);
+/** Copies of a weight [rows, n] between rows and another layout: of the whole panels, of the last. */
+std::vector<KernelPlan> layoutCopies(const Type& type, const SlotLayout& layout, bool toPanels, int input, int output);
 
 KernelPlan fillPlan(DType dtype, int64_t count, double value, int output);
 

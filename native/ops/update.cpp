@@ -61,9 +61,9 @@ UpdateParameters parametersOf(const PlanContext& context) {
     p.inner = context.input[leftInput]->shape[0];
   }
   for (int i = 0; i < gradientInput; ++i)
-    if (context.input[i] && context.panels[i] != context.panels[0])
+    if (context.input[i] && context.layout[i].columns != context.layout[0].columns)
       fail(Code::INVALID_ARGUMENT, context.node.op->name, "state laid out as its parameter", "another layout");
-  p.panels = context.panels[0] > 0;
+  p.layout = context.layout[0].layout;
   p.momentum = a.number("momentum", 0);
   p.nesterov = a.flag("nesterov");
   p.weightDecay = a.number("weightDecay", 0);

@@ -2,6 +2,7 @@
 #pragma once
 #include "core/kernel.h"
 #include "core/tangent.h"
+#include "core/weight_layout.h"
 
 namespace pushforward {
 
@@ -12,8 +13,8 @@ namespace pushforward {
 enum class GradientKind : int32_t { given = 0, directional = 1, product = 2 };
 
 /**
- * The parameter is seen as [rows, n] (rank ≤ 1: one row); with `panels` it and its state lie in panels of columns
- * (core/panels.h), while a given gradient lies row by row. Operands: parameter, first, second, gradient, c, x, delta, guard…
+ * The parameter is seen as [rows, n] (rank ≤ 1: one row); its state lies in panels
+ * where it lies in panels or planes, a given gradient always row by row. Operands: parameter, first, second, gradient, c, x, delta, guard…
  * (nullptr where absent): first is the momentum or Adam's m, second Adam's v, both shaped as the parameter and updated in place;
  * guards are `guards` scalars-or-vectors of `guardCount[i]` reals each: when one of them is not finite nothing is written.
  *   sgd:   g += weightDecay·p; with momentum: m = momentum·m + g, g = nesterov ? g + momentum·m : m; p −= rate·g
@@ -27,7 +28,8 @@ struct UpdateParameters {
   TangentOperand tangent;
   int64_t inner;
   double momentum, weightDecay, beta1, beta2, epsilon;
-  int32_t nesterov, panels;
+  int32_t nesterov;
+  WeightLayout layout;
   int32_t guards;
   int64_t guardCount[4];
 };

@@ -56,39 +56,55 @@ struct Span {
   int64_t ahead;
 };
 
+/** State that is not there stays away. */
+PUSHFORWARD_INLINE float* within(float* base, int64_t offset) { return base == nullptr ? nullptr : base + offset; }
+
+/** The new p; its state at first, second is read and written. */
 template <Rule rule, bool state>
-PUSHFORWARD_INLINE void updateVector(const Coefficients& c, float scale, const Span& at, int64_t i, int count) {
-  const auto fetch = [&](float* from) {
-    if (lanes == 16 || i % 16 == 0) __builtin_prefetch(from + i + at.ahead, 1);
-  };
-  const auto get = [&](const float* from) { return count == lanes ? load(from + i) : loadPartial(from + i, count); };
+PUSHFORWARD_INLINE Float updated(const Coefficients& c, Float p, Float g, float* first, float* second, int count) {
+  const auto get = [&](const float* from) { return count == lanes ? load(from) : loadPartial(from, count); };
   const auto put = [&](float* to, Float x) {
     if (count == lanes)
-      store(to + i, x);
+      store(to, x);
     else
-      storePartial(to + i, x, count);
+      storePartial(to, x, count);
   };
-  fetch(at.parameter);
-  if (state) fetch(at.first);
-  if (rule != Rule::sgd) fetch(at.second);
-  Float p = get(at.parameter), g = get(at.gradient) * scale;
   if (rule == Rule::sgd) {
     g = multiplyAdd(broadcast(c.weightDecay), p, g);
     if (state) {
-      const Float m = multiplyAdd(broadcast(c.momentum), get(at.first), g);
-      put(at.first, m);
+      const Float m = multiplyAdd(broadcast(c.momentum), get(first), g);
+      put(first, m);
       g = c.nesterov ? multiplyAdd(broadcast(c.momentum), m, g) : m;
     }
-    p = multiplyAdd(broadcast(-c.rate), g, p);
-  } else {
-    if (rule == Rule::adamW) p = multiplyAdd(broadcast(-c.weightDecay), p, p);
-    const Float m = multiplyAdd(broadcast(c.beta1), get(at.first), g * c.oneMinusBeta1);
-    const Float v = multiplyAdd(broadcast(c.beta2), get(at.second), g * g * c.oneMinusBeta2);
-    put(at.first, m);
-    put(at.second, v);
-    p = p - m * c.correctedRate / multiplyAdd(sqrt(v), broadcast(c.correction2), broadcast(c.epsilon));
+    return multiplyAdd(broadcast(-c.rate), g, p);
   }
-  put(at.parameter, p);
+  if (rule == Rule::adamW) p = multiplyAdd(broadcast(-c.weightDecay), p, p);
+  const Float m = multiplyAdd(broadcast(c.beta1), get(first), g * c.oneMinusBeta1);
+  const Float v = multiplyAdd(broadcast(c.beta2), get(second), g * g * c.oneMinusBeta2);
+  put(first, m);
+  put(second, v);
+  return p - m * c.correctedRate / multiplyAdd(sqrt(v), broadcast(c.correction2), broadcast(c.epsilon));
+}
+
+template <Rule rule, bool state>
+PUSHFORWARD_INLINE void fetchAhead(const Span& at, int64_t i) {
+  if (lanes != 16 && i % 16 != 0) return;
+  if (state) __builtin_prefetch(at.first + i + at.ahead, 1);
+  if (rule != Rule::sgd) __builtin_prefetch(at.second + i + at.ahead, 1);
+}
+
+template <Rule rule, bool state>
+PUSHFORWARD_INLINE void updateVector(const Coefficients& c, float scale, const Span& at, int64_t i, int count) {
+  if (lanes == 16 || i % 16 == 0) __builtin_prefetch(at.parameter + i + at.ahead, 1);
+  fetchAhead<rule, state>(at, i);
+  const bool whole = count == lanes;
+  const Float p = whole ? load(at.parameter + i) : loadPartial(at.parameter + i, count),
+              g = (whole ? load(at.gradient + i) : loadPartial(at.gradient + i, count)) * scale,
+              result = updated<rule, state>(c, p, g, within(at.first, i), within(at.second, i), count);
+  if (whole)
+    store(at.parameter + i, result);
+  else
+    storePartial(at.parameter + i, result, count);
 }
 
 template <Rule rule, bool state>
@@ -98,6 +114,32 @@ static void updatePiece(const Coefficients& c, float scale, Span at, int64_t cou
   if (i < count) updateVector<rule, state>(c, scale, at, i, static_cast<int>(count - i));
 }
 
+/**
+ * A span of `rows` (even) rows of a panel of planes, `wide` columns: at.parameter are the words of the high halves, the low
+ * ones lie `low` words further on; state and gradient are floats, row by row.
+ */
+template <Rule rule, bool state>
+static void updatePairs(const Coefficients& c, float scale, Span at, int64_t low, int64_t rows, int64_t wide) {
+  uint32_t *high = reinterpret_cast<uint32_t*>(at.parameter), *rest = high + low;
+  for (int64_t i = 0; i < rows; i += 2)
+    for (int64_t j = 0; j < wide; j += lanes) {
+      const int64_t word = i / 2 * wide + j, upper = i * wide + j, lower = upper + wide;
+      __builtin_prefetch(high + word + at.ahead, 1);
+      __builtin_prefetch(rest + word + at.ahead, 1);
+      fetchAhead<rule, state>(at, upper);
+      fetchAhead<rule, state>(at, lower);
+      const Unsigned h = load(high + word), l = load(rest + word);
+      const Float p0 = asFloat((h << 16) + asUnsigned(asInt(l << 16) >> 16)),
+                  p1 = asFloat((h & 0xFFFF0000u) + asUnsigned(asInt(l) >> 16));
+      const Float q0 = updated<rule, state>(c, p0, load(at.gradient + upper) * scale, within(at.first, upper),
+                                            within(at.second, upper), lanes),
+                  q1 = updated<rule, state>(c, p1, load(at.gradient + lower) * scale, within(at.first, lower),
+                                            within(at.second, lower), lanes);
+      store(high + word, ((asUnsigned(q0) + 0x8000u) >> 16) | ((asUnsigned(q1) + 0x8000u) & 0xFFFF0000u));
+      store(rest + word, (asUnsigned(q0) & 0xFFFFu) | (asUnsigned(q1) << 16));
+    }
+}
+
 struct Update {
   const UpdateParameters& p;
   const KernelCall& call;
@@ -105,10 +147,10 @@ struct Update {
   float *parameter, *first, *second;
   const float *gradient, *coefficient, *x, *delta;
   void (*piece)(const Coefficients& c, float scale, Span at, int64_t count);
+  void (*pairs)(const Coefficients& c, float scale, Span at, int64_t low, int64_t rows, int64_t wide);
 
   void apply(int64_t offset, const float* from, int64_t count, float scale, int64_t ahead) const {
-    const auto at = [&](float* base) { return base == nullptr ? nullptr : base + offset; };
-    piece(c, scale, {parameter + offset, at(first), at(second), from, ahead}, count);
+    piece(c, scale, {parameter + offset, within(first, offset), within(second, offset), from, ahead}, count);
   }
 };
 
@@ -121,25 +163,39 @@ static bool allFinite(const KernelCall& call, const UpdateParameters& p) {
   return finite;
 }
 
-/** Offset of element (row, column) where panels begin at multiples of tileColumns; `column` begins one. */
+static bool inPanels(const UpdateParameters& p) { return p.layout != WeightLayout::rows; }
+
+/** Offset of element (row, column) in panels; `column` begins one. */
 static int64_t panelOffset(const UpdateParameters& p, int64_t row, int64_t column) {
   return column * p.rows + row * minimum(tileColumns, p.n - column);
 }
 
+/** Applies g [rows, wide] to rows [row, row + rows) of the panel that begins at `column`. */
+static void applyToPanel(const Update& u, int64_t row, int64_t column, int64_t rows, const float* g, float scale) {
+  const int64_t offset = panelOffset(u.p, row, column), wide = minimum(tileColumns, u.p.n - column);
+  if (u.p.layout == WeightLayout::panels) return u.apply(offset, g, rows * wide, scale, contiguousAhead);
+  u.pairs(u.c, scale, {u.parameter + offset / 2, within(u.first, offset), within(u.second, offset), g, contiguousAhead},
+          u.p.rows * u.p.n / 2, rows, wide);
+}
+
 static void applyGivenToPanels(const Update& u) {
   const UpdateParameters& p = u.p;
-  parallelRanges(u.call, ceilDivide(p.n, tileColumns), maximum(1, 16384 / (p.rows * tileColumns)), 1,
-                 [&](int64_t begin, int64_t end, int) {
-                   for (int64_t column = begin * tileColumns; column < minimum(end * tileColumns, p.n);
-                        column += tileColumns)
-                     for (int64_t i = 0; i < p.rows; ++i)
-                       u.apply(panelOffset(p, i, column), u.gradient + i * p.n + column,
-                               minimum(tileColumns, p.n - column), 1.0f, contiguousAhead);
-                 });
+  constexpr int64_t most = pieceFloats / tileColumns;
+  parallelFor(u.call, ceilDivide(p.n, tileColumns), [&](int64_t panel, int) {
+    alignas(64) float g[pieceFloats];
+    const int64_t column = panel * tileColumns, wide = minimum(tileColumns, p.n - column);
+    for (int64_t row = 0; row < p.rows; row += most) {
+      const int64_t rows = minimum(most, p.rows - row);
+      for (int64_t i = 0; i < rows; ++i)
+        for (int64_t j = 0; j < wide; j += lanes)
+          store(g + i * wide + j, load(u.gradient + (row + i) * p.n + column + j));
+      applyToPanel(u, row, column, rows, g, 1.0f);
+    }
+  });
 }
 
 static void applyGiven(const Update& u) {
-  if (u.p.panels) return applyGivenToPanels(u);
+  if (inPanels(u.p)) return applyGivenToPanels(u);
   const int64_t count = u.p.rows * u.p.n;
   parallelRanges(u.call, count, 16384, lanes, [&](int64_t begin, int64_t end, int) {
     u.apply(begin, u.gradient + begin, end - begin, 1.0f, contiguousAhead);
@@ -226,7 +282,7 @@ static void addFactors(const Update& u, const float* left, const float* right, i
 /** A piece is some rows, or a part of some; its gradient is drawn into a panel. */
 static void applyDirectional(const Update& u) {
   const UpdateParameters& p = u.p;
-  const int64_t columns = minimum(p.n, p.panels ? tileColumns : pieceColumns),
+  const int64_t columns = minimum(p.n, inPanels(p) ? tileColumns : pieceColumns),
                 rows = minimum(pieceFloats / columns / 4 * 4, pieceRows);
   const int64_t across = ceilDivide(p.n, columns);
   float *left = static_cast<float*>(u.call.scratch), *right = left + factorCount(p) * p.rows;
@@ -235,10 +291,10 @@ static void applyDirectional(const Update& u) {
     alignas(64) float g[pieceFloats + lanes], other[pieceFloats + lanes];
     const int64_t row = index / across * rows, column = index % across * columns;
     const int64_t high = minimum(rows, p.rows - row), wide = minimum(columns, p.n - column);
-    const int64_t offset = p.panels ? panelOffset(p, row, column) : row * p.n + column;
+    const int64_t offset = inPanels(p) ? panelOffset(p, row, column) : row * p.n + column;
     float scale = 1.0f;
     if (p.tangent.kind == TangentKind::lowRank) {
-      addFactors(u, left, right, row, high, column, wide, u.parameter + offset, p.panels ? wide : p.n, g);
+      addFactors(u, left, right, row, high, column, wide, u.parameter + offset, inPanels(p) ? wide : p.n, g);
     } else if (p.directions == 1) {
       fillTangentPanel(p.tangent.kind, drawOf(u, p.tangent.stream, 0), p.n, row, high, column, wide, g, wide);
       scale = u.coefficient[0];
@@ -248,7 +304,9 @@ static void applyDirectional(const Update& u) {
         addTangent(u, k, static_cast<float>(double{u.coefficient[k]} / p.directions), row, high, column, wide, other,
                    g);
     }
-    if (p.panels || wide == p.n)
+    if (inPanels(p))
+      applyToPanel(u, row, column, high, g, scale);
+    else if (wide == p.n)
       u.apply(offset, g, high * wide, scale, contiguousAhead);
     else
       for (int64_t i = 0; i < high; ++i) u.apply(offset + i * p.n, g + i * wide, wide, scale, contiguousAhead);
@@ -300,14 +358,12 @@ static void applyProduct(const Update& u) {
         const float* from = u.delta + begin * p.n + column + j;
         Format::multiply(packed, rows, 0, Format::blocks(rows), depth,
                          Format::panelFrom({from, p.n, 1}, width, depth, false, panel), width,
-                         p.panels ? g + j * rows : g + j, p.panels ? width : tile.columns, begin > 0,
+                         inPanels(p) ? g + j * rows : g + j, inPanels(p) ? width : tile.columns, begin > 0,
                          {from + tileColumns, p.n, minimum(tileColumns, columns - j - width)});
       }
     }
-    if (p.panels)
-      for (int64_t j = 0; j < columns; j += tileColumns)
-        u.apply(panelOffset(p, row, column + j), g + j * rows, rows * minimum(tileColumns, columns - j), 1.0f,
-                contiguousAhead);
+    if (inPanels(p))
+      for (int64_t j = 0; j < columns; j += tileColumns) applyToPanel(u, row, column + j, rows, g + j * rows, 1.0f);
     else
       for (int64_t i = 0; i < rows; ++i)
         u.apply((row + i) * p.n + column, g + i * tile.columns, columns, 1.0f,
@@ -320,9 +376,20 @@ static void update(const KernelCall& call) {
   const UpdateParameters& p = *static_cast<const UpdateParameters*>(call.parameters);
   if (p.rows <= 0 || p.n <= 0 || !allFinite(call, p)) return;
   const auto at = [&](int i) { return static_cast<float*>(call.operands[i]); };
-  const auto piece = rule == Rule::sgd && at(1) == nullptr ? updatePiece<rule, false> : updatePiece<rule, true>;
+  const bool bare = rule == Rule::sgd && at(1) == nullptr;
   const Coefficients c = coefficientsOf(p, *call.state, rule);
-  const Update u = {p, call, c, at(0), at(1), at(2), at(3), at(4), at(5), at(6), piece};
+  const Update u = {p,
+                    call,
+                    c,
+                    at(0),
+                    at(1),
+                    at(2),
+                    at(3),
+                    at(4),
+                    at(5),
+                    at(6),
+                    bare ? updatePiece<rule, false> : updatePiece<rule, true>,
+                    bare ? updatePairs<rule, false> : updatePairs<rule, true>};
   if (p.gradient == GradientKind::given)
     applyGiven(u);
   else if (p.gradient == GradientKind::product)

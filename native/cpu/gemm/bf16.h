@@ -35,6 +35,12 @@ void packPairs(Matrix lines, int64_t count, int64_t depth, uint32_t* out, int64_
 /** A panel of floats [depth, columns], rows tileColumns apart, to pairs, rows tileColumns apart too, in place. */
 void pairPanel(float* panel, int64_t columns, int64_t depth);
 
+/** Words of pairs, as planes have them, to floats, rows tileColumns apart; whole vectors. */
+void unpackPairs(const Lines& words, int64_t depth, float* out);
+
+/** As packPanelRows, from the high halves of planes. */
+void packPlaneRows(const Weights& b, const Piece& piece, float* out);
+
 /** y[j] = Σ_p bf16(x[p·xStride]) bf16(b(p, j)), j < columns. */
 void multiplyRowBf16(const float* x, int64_t xStride, Matrix b, int64_t columns, int64_t k, float* y);
 

@@ -8,7 +8,8 @@ namespace pushforward::cpu::PUSHFORWARD_ISA {
 /** What the Formats share; `Self` packs pieces of B: finishPanel makes floats [depth, columns] its own, in place. */
 template <class Self>
 struct Bf16Format {
-  static constexpr bool narrow = false, readsPanels = false;
+  static constexpr bool narrow = false;
+  static constexpr bool reads(WeightLayout) { return false; }
 
   static Panel panelFrom(Matrix b, int64_t columns, int64_t depth, bool, float* scratch) {
     Self::packColumns(b, columns, depth, scratch);
@@ -16,10 +17,14 @@ struct Bf16Format {
   }
   static Panel panelOf(const Weights& w, const Piece& piece, bool once, float* scratch) {
     const Lines lines = w.lines(piece);
+    if (w.is(WeightLayout::planes)) return Self::panelOfWords(lines, piece, scratch);
     return panelFrom({lines.data, lines.stride, 1}, piece.columns, piece.depth, once, scratch);
   }
   static Panel panelOfTransposed(const Weights& w, const Piece& piece, float* scratch) {
-    packPanelRows(w, piece, scratch);
+    if (w.is(WeightLayout::planes))
+      packPlaneRows(w, piece, scratch);
+    else
+      packPanelRows(w, piece, scratch);
     Self::finishPanel(scratch, piece.columns, piece.depth);
     return {scratch, tileColumns};
   }
@@ -51,6 +56,11 @@ struct RoundedFormat : Bf16Format<RoundedFormat> {
     padPanel(panel, columns, depth);
     roundFloats(panel, depth * tileColumns);
   }
+  /** A piece of which `lines` are the high halves, as pairs. */
+  static Panel panelOfWords(const Lines& lines, const Piece& piece, float* scratch) {
+    unpackPairs(lines, piece.depth, scratch);
+    return {scratch, tileColumns};
+  }
   static void multiply(const float* a, int64_t rows, int64_t first, int64_t last, int64_t depth, const Panel& b,
                        int64_t columns, float* c, int64_t cStride, bool accumulate, const Lines& next) {
     multiplyPanel(a, rows, first, last, depth, b, columns, c, cStride, accumulate, next);
@@ -61,6 +71,8 @@ struct RoundedFormat : Bf16Format<RoundedFormat> {
 
 /** Pairs, for AVX512-BF16. */
 struct PairFormat : Bf16Format<PairFormat> {
+  static constexpr bool reads(WeightLayout layout) { return layout == WeightLayout::planes; }
+  static Panel panelOfWords(const Lines& lines, const Piece&, float*) { return {lines.data, lines.stride}; }
   static int64_t blocks(int64_t rows) { return blockCount(rows); }
   static int64_t floats(int64_t rows, int64_t depth) { return rows * ceilDivide(depth, 2); }
   static void packRows(Matrix a, int64_t rows, int64_t first, int64_t last, int64_t depth, float* out) {
@@ -85,6 +97,12 @@ struct PairFormat : Bf16Format<PairFormat> {
 
 /** Pairs in whole tiles, for AMX. */
 struct TileFormat : Bf16Format<TileFormat> {
+  static Panel panelOfWords(const Lines& lines, const Piece& piece, float* scratch) {
+    if (piece.depth % (2 * stepWords) == 0 && lines.stride == tileColumns) return {lines.data, lines.stride};
+    cpu::PUSHFORWARD_ISA::packColumns({lines.data, lines.stride, 1}, piece.columns, piece.depth / 2, scratch);
+    padSteps(scratch, piece.columns, piece.depth);
+    return {scratch, tileColumns};
+  }
   static int64_t blocks(int64_t rows) { return ceilDivide(rows, tilesRows); }
   static int64_t floats(int64_t rows, int64_t depth) { return rows * stepCount(depth) * stepWords; }
   static void packRows(Matrix a, int64_t rows, int64_t first, int64_t last, int64_t depth, float* out) {

@@ -84,10 +84,30 @@ void pairPanel(float* panel, int64_t columns, int64_t depth) {
   }
 }
 
+void unpackPairs(const Lines& words, int64_t depth, float* out) {
+  for (int64_t p = 0; p < depth; p += 2)
+    for (int64_t j = 0; j < words.count; j += lanes) {
+      const Unsigned word = load(reinterpret_cast<const uint32_t*>(words.data + p / 2 * words.stride + j));
+      store(out + p * tileColumns + j, asFloat(word << 16));
+      store(out + (p + 1) * tileColumns + j, asFloat(word & 0xFFFF0000u));
+    }
+}
+
+void packPlaneRows(const Weights& b, const Piece& piece, float* out) {
+  for (int64_t done = 0; done < piece.depth;) {
+    const int64_t at = piece.top + done, panel = at / tileColumns * tileColumns;
+    const int64_t wide = minimum(tileColumns, b.out - panel), count = minimum(panel + wide - at, piece.depth - done);
+    float rows[tileColumns * tileColumns];
+    unpackPairs(b.lines({piece.column, piece.columns, panel, wide}), piece.columns, rows);
+    packLines({rows + (at - panel), tileColumns, 1}, piece.columns, count, out + done * tileColumns, tileColumns);
+    done += count;
+  }
+}
+
 #if PUSHFORWARD_LANES == 16
 
-using PairTile = void (*)(int64_t pairs, const uint32_t* a, const uint32_t* b, float* c, int64_t cStride, int columns,
-                          bool accumulate, Prefetch next);
+using PairTile = void (*)(int64_t pairs, const uint32_t* a, const uint32_t* b, int64_t bStride, float* c,
+                          int64_t cStride, int columns, bool accumulate, Prefetch next);
 
 /** The tile of `count` ≤ rows rows. */
 template <int rows>
@@ -107,8 +127,8 @@ void multiplyPairs(const float* a, int64_t rows, int64_t first, int64_t last, in
     Prefetch fetch = {block, 0, 0};
     if (begin < lines) fetch = {next.data + begin * line, next.stride, lines > last - first ? line : 0};
     pairTileOf<tileRows>(count, columns)(pairs, reinterpret_cast<const uint32_t*>(block),
-                                         reinterpret_cast<const uint32_t*>(b.data), c + row * cStride, cStride,
-                                         static_cast<int>(columns), accumulate, fetch);
+                                         reinterpret_cast<const uint32_t*>(b.data), b.stride, c + row * cStride,
+                                         cStride, static_cast<int>(columns), accumulate, fetch);
   }
 }
 

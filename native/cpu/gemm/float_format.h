@@ -6,8 +6,9 @@
 namespace pushforward::cpu::PUSHFORWARD_ISA {
 
 struct FloatFormat {
-  static constexpr bool narrow = true;       // multiplyNarrow does
-  static constexpr bool readsPanels = true;  // weights in panels are read where they lie
+  static constexpr bool narrow = true;  // multiplyNarrow does
+  /** Whether weights that lie so are read where they lie, however deep a piece is. */
+  static constexpr bool reads(WeightLayout layout) { return layout == WeightLayout::panels; }
 
   /** Rows are multiplied in so many blocks. */
   static int64_t blocks(int64_t rows) { return blockCount(rows); }
@@ -28,7 +29,7 @@ struct FloatFormat {
   /** The same of a piece of w, which may lie in panels. */
   static Panel panelOf(const Weights& w, const Piece& piece, bool once, float* scratch) {
     const Lines lines = w.lines(piece);
-    if (w.panels) return {lines.data, lines.stride};
+    if (w.is(WeightLayout::panels)) return {lines.data, lines.stride};
     return panelFrom({lines.data, lines.stride, 1}, piece.columns, piece.depth, once, scratch);
   }
 

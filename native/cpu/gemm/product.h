@@ -2,6 +2,7 @@
 // read once for all rows that multiply it; kernels (dense, matmul, update) decide where it comes from and which rows
 // those are.
 #pragma once
+#include "core/weight_layout.h"
 #include "cpu/gemm/tile.h"
 
 namespace pushforward::cpu::PUSHFORWARD_ISA {
@@ -43,19 +44,20 @@ struct Lines {
   int64_t stride = 0, count = 0;
 };
 
-/**
- * B [in, out], row by row; or, with `panels`, one panel of tileColumns columns after the other (the last may be
- * narrower, a multiple of `lanes`), each row by row.
- */
+/** B [in, out]; panels have tileColumns columns, and the last may have `lanes`. */
 struct Weights {
   const float* data;
   int64_t in, out;
-  bool panels;
+  WeightLayout layout = WeightLayout::rows;
 
+  bool is(WeightLayout which) const { return layout == which; }
+
+  /** Where a piece lies; of planes, the words of its high halves. piece.top and piece.depth are then even. */
   __attribute__((always_inline)) Lines lines(const Piece& piece) const {
-    if (!panels) return {data + piece.top * out + piece.column, out, piece.columns};
+    if (is(WeightLayout::rows)) return {data + piece.top * out + piece.column, out, piece.columns};
     const int64_t wide = minimum(tileColumns, out - piece.column);
-    return {data + piece.column * in + piece.top * wide, wide, piece.columns};
+    const int64_t offset = piece.column * in + piece.top * wide;
+    return {data + (is(WeightLayout::planes) ? offset / 2 : offset), wide, piece.columns};
   }
 };
 

@@ -10,8 +10,9 @@ namespace pushforward::cpu::PUSHFORWARD_ISA {
 
 /** 14 × 2 accumulators and two of b; a is broadcast from memory. As multiplyTile, `pairs` of depth. */
 template <int rows, int vectors>
-PUSHFORWARD_AVX512BF16 static void multiplyPairTile(int64_t pairs, const uint32_t* a, const uint32_t* b, float* c,
-                                                    int64_t cStride, int columns, bool accumulate, Prefetch next) {
+PUSHFORWARD_AVX512BF16 static void multiplyPairTile(int64_t pairs, const uint32_t* a, const uint32_t* b,
+                                                    int64_t bStride, float* c, int64_t cStride, int columns,
+                                                    bool accumulate, Prefetch next) {
   __m512 sum[rows][vectors];
 #pragma GCC unroll 16
   for (int i = 0; i < rows; ++i)
@@ -33,7 +34,7 @@ PUSHFORWARD_AVX512BF16 static void multiplyPairTile(int64_t pairs, const uint32_
     __builtin_prefetch(next.data + next.second, 0, 2);
     next.data += next.stride;
     a += rows;
-    b += tileColumns;
+    b += bStride;
   }
 #pragma GCC unroll 16
   for (int i = 0; i < rows; ++i)

@@ -63,8 +63,9 @@ bool check(int64_t rows, int64_t depth, int64_t columns, bool across, int how, b
   for (float& x : b) x = whole();
   const Matrix left = {a.data(), across ? 1 : depth, across ? rows : 1};
   const Matrix right = {b.data(), how == 1 ? 1 : columns, how == 1 ? depth : 1};
-  // Beyond the packed rows memory is read, but must not count.
-  std::vector<float> packed(TileFormat::floats(rows, depth) + 256, roundBf16(1e30f)), panel(panelFloats, 1e30f);
+  // Beyond the packed rows memory is read, but must not count; what is padded must be zero in both, for 0 · NaN is NaN.
+  const float nothing = __builtin_nanf("");
+  std::vector<float> packed(TileFormat::floats(rows, depth) + 256, nothing), panel(panelFloats, nothing);
   TileFormat::packRows(left, rows, 0, TileFormat::blocks(rows), depth, packed.data());
   if (how == 2) {
     for (int64_t p = 0; p < depth; ++p)

@@ -7,8 +7,8 @@
 
 namespace pushforward::cpu::PUSHFORWARD_ISA {
 
-constexpr int groupBlocks = lanes / 2;        // blocks drawn at once
-constexpr int groupValues = 4 * groupBlocks;  // uniforms or gaussians, two registers of them
+constexpr int groupBlocks = lanes / 2;           // blocks drawn at once
+constexpr int groupValues = 4 * groupBlocks;     // uniforms or gaussians, two registers of them
 constexpr int sideBySide = lanes == 16 ? 6 : 2;  // groups whose state fits the registers
 
 /**

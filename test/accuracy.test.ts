@@ -34,8 +34,8 @@ const stated: Readonly<Record<Name, number>> = {
   softplus: 1.75,
   erf: 1.3,
   gelu: 0.55,
-  geluTanh: 0.55,
-  silu: 0.55,
+  geluTanh: 2.8,
+  silu: 2.65,
   elu: 0.95,
 };
 

@@ -7,9 +7,9 @@
 
 namespace pushforward::cpu::PUSHFORWARD_ISA {
 
-constexpr int groupBlocks = lanes / 2;        // blocks drawn at once
-constexpr int groupValues = 4 * groupBlocks;  // uniforms or gaussians, two registers of them
-constexpr int groupSigns = 128 * groupBlocks;
+constexpr int groupBlocks = lanes / 2;           // blocks drawn at once
+constexpr int groupValues = 4 * groupBlocks;     // uniforms or gaussians, two registers of them
+constexpr int sideBySide = lanes == 16 ? 6 : 2;  // groups whose state fits the registers
 
 /**
  * Counter offsets of the lanes, for `groupBlocks` consecutive blocks: 0, g/2, 1, g/2 + 1, … Interleaving two
@@ -51,6 +51,19 @@ PUSHFORWARD_INLINE Wide multiplyWords(Wide x, uint32_t y) {
 #endif
 }
 
+/** The upper words in the lower halves. A shuffle: processors do more of them at a time than shifts. */
+PUSHFORWARD_INLINE Wide upperWords(Wide x) {
+#if PUSHFORWARD_LANES == 16
+  return (Wide)_mm512_shuffle_epi32((__m512i)x, _MM_PERM_DDBB);
+#elif PUSHFORWARD_LANES == 8
+  return (Wide)_mm256_shuffle_epi32((__m256i)x, 0xF5);
+#elif defined(__x86_64__)
+  return (Wide)_mm_shuffle_epi32((__m128i)x, 0xF5);
+#else
+  return x >> 32;
+#endif
+}
+
 PUSHFORWARD_INLINE Wide xor3(Wide x, Wide y, Wide z) {
 #if PUSHFORWARD_LANES == 16
   return (Wide)_mm512_ternarylogic_epi64((__m512i)x, (__m512i)y, (__m512i)z, 0x96);
@@ -59,22 +72,30 @@ PUSHFORWARD_INLINE Wide xor3(Wide x, Wide y, Wide z) {
 #endif
 }
 
+PUSHFORWARD_INLINE Wide spread(uint32_t x) { return uint64_t{x} - Wide{}; }
+
 /**
- * A Draw spread over the lanes. The round keys lie in memory: made anew for every group they would cost a third of
- * its time.
+ * A Draw spread over the lanes. In it the block alone differs from lane to lane, so half of the first two rounds is
+ * the same in all of them and done here. The round keys lie in memory: made anew for every group they would cost a
+ * third of its time.
  */
 struct Source {
-  Wide parameter, direction, step;
-  Wide key0[10], key1[10];
+  Wide first, second0, second2, second3;  // what rounds 0 and 1 still need; second3 is x3 itself
+  Wide key0[8], key1[8];                  // of rounds 2 to 9
 
-  explicit Source(const Draw& draw)
-      : parameter(uint64_t{draw.parameter} - Wide{}),
-        direction(uint64_t{(draw.stream << 24) + draw.direction} - Wide{}),
-        step(uint64_t{draw.step} - Wide{}) {
+  explicit Source(const Draw& draw) {
     uint32_t k0 = draw.key[0], k1 = draw.key[1];
-    for (int round = 0; round < 10; ++round, k0 += philoxWeyl0, k1 += philoxWeyl1) {
-      key0[round] = uint64_t{k0} - Wide{};
-      key1[round] = uint64_t{k1} - Wide{};
+    const uint64_t p1 = uint64_t{philoxMultiplier1} * ((draw.stream << 24) + draw.direction);
+    const uint64_t x0 = (p1 >> 32) ^ draw.parameter ^ k0, p0 = philoxMultiplier0 * x0;
+    first = spread(draw.step ^ k1);
+    k0 += philoxWeyl0, k1 += philoxWeyl1;
+    second0 = spread(static_cast<uint32_t>(p1) ^ k0);
+    second2 = spread(static_cast<uint32_t>(p0 >> 32) ^ k1);
+    second3 = spread(static_cast<uint32_t>(p0));
+    for (int round = 0; round < 8; ++round) {
+      k0 += philoxWeyl0, k1 += philoxWeyl1;
+      key0[round] = spread(k0);
+      key1[round] = spread(k1);
     }
   }
 };
@@ -84,21 +105,49 @@ struct Words {
   Wide word[4];
 };
 
-PUSHFORWARD_INLINE Words drawWords(const Source& source, Wide blocks) {
-  Wide x0 = blocks, x1 = source.parameter, x2 = source.direction, x3 = source.step;
-#pragma GCC unroll 10
-  for (int round = 0; round < 10; ++round) {
-    const Wide p0 = multiplyWords(x0, philoxMultiplier0), p1 = multiplyWords(x2, philoxMultiplier1);
-    x0 = xor3(p1 >> 32, x1, source.key0[round]);
-    x1 = p1;
-    x2 = xor3(p0 >> 32, x3, source.key1[round]);
-    x3 = p0;
+/**
+ * `count` vectors of blocks side by side: ten rounds are a chain of some 70 cycles, and a processor finds the next
+ * vector's instructions too late when they come one chain after another.
+ */
+template <int count>
+PUSHFORWARD_INLINE void drawWords(const Source& from, const Wide (&blocks)[count], Words (&out)[count]) {
+  const Source* source = &from;
+  __asm__ volatile("" : "+r"(source));  // or GCC keeps the keys in registers, and the state on the stack
+  Wide x0[count], x1[count], x2[count], x3[count];
+#pragma GCC unroll 8
+  for (int i = 0; i < count; ++i) {
+    const Wide p0 = multiplyWords(blocks[i], philoxMultiplier0);
+    const Wide p1 = multiplyWords(upperWords(p0) ^ source->first, philoxMultiplier1);
+    x0[i] = upperWords(p1) ^ source->second0;
+    x1[i] = p1;
+    x2[i] = p0 ^ source->second2;
+    x3[i] = source->second3;
   }
-  return {{x0, x1, x2, x3}};
+#pragma GCC unroll 8
+  for (int round = 0; round < 8; ++round) {
+#pragma GCC unroll 8
+    for (int i = 0; i < count; ++i) {
+      const Wide p0 = multiplyWords(x0[i], philoxMultiplier0), p1 = multiplyWords(x2[i], philoxMultiplier1);
+      x0[i] = xor3(upperWords(p1), x1[i], source->key0[round]);
+      x1[i] = p1;
+      x2[i] = xor3(upperWords(p0), x3[i], source->key1[round]);
+      x3[i] = p0;
+    }
+  }
+#pragma GCC unroll 8
+  for (int i = 0; i < count; ++i) out[i] = {{x0[i], x1[i], x2[i], x3[i]}};
 }
 
 /** The lower halves of x and of y, alternating. */
-PUSHFORWARD_INLINE Wide pairWords(Wide x, Wide y) { return (x & 0xFFFFFFFFu) | (y << 32); }
+PUSHFORWARD_INLINE Wide pairWords(Wide x, Wide y) {
+#if PUSHFORWARD_LANES == 16
+  return (Wide)_mm512_mask_shuffle_epi32((__m512i)x, 0xAAAA, (__m512i)y, _MM_PERM_CCAA);
+#elif PUSHFORWARD_LANES == 8
+  return (Wide)_mm256_blend_epi32((__m256i)x, (__m256i)(y << 32), 0xAA);
+#else
+  return (x & 0xFFFFFFFFu) | (y << 32);
+#endif
+}
 
 // Inside each 128 bits: x0 y0 and x1 y1 of 64-bit lanes; x0 y0 x1 y1 and x2 y2 x3 y3 of 32-bit lanes.
 #if PUSHFORWARD_LANES == 16
@@ -150,8 +199,7 @@ struct GroupWords {
 // each: Philox and Box–Muller are chains of some 70 and 110 cycles, of which a processor holds more at once when they
 // are not strung together.
 struct UniformLaw {
-  PUSHFORWARD_INLINE GroupWords words(const Source& source, Wide blocks) {
-    const Words w = drawWords(source, blocks);
+  PUSHFORWARD_INLINE GroupWords words(const Words& w) {
     const Wide first = pairWords(w.word[0], w.word[1]), second = pairWords(w.word[2], w.word[3]);
     return {(Unsigned)interleaveLow(first, second), (Unsigned)interleaveHigh(first, second)};
   }
@@ -160,8 +208,7 @@ struct UniformLaw {
   }
 };
 struct GaussianLaw {
-  PUSHFORWARD_INLINE GroupWords words(const Source& source, Wide blocks) {
-    const Words w = drawWords(source, blocks);
+  PUSHFORWARD_INLINE GroupWords words(const Words& w) {
     return {(Unsigned)pairWords(w.word[0], w.word[2]), (Unsigned)pairWords(w.word[1], w.word[3])};
   }
   PUSHFORWARD_INLINE Group values(GroupWords w) {
@@ -171,30 +218,13 @@ struct GaussianLaw {
   }
 };
 
-/** The words themselves, four a block. */
-PUSHFORWARD_INLINE void drawSignWords(const Source& source, Wide blocks, uint32_t* words) {
-  const GroupWords w = UniformLaw::words(source, blocks);
-  store(words, w.first);
-  store(words + lanes, w.second);
-}
-
-/**
- * ±1 for bits [bit, bit + lanes) of the words, read as one string of bits; four bytes behind the last must be
- * readable.
- */
-PUSHFORWARD_INLINE Float signsAt(const uint32_t* words, int64_t bit) {
-  uint32_t bits;
-  __builtin_memcpy(&bits, reinterpret_cast<const char*>(words) + (bit >> 3), sizeof bits);
-  bits >>= bit & 7;
+/** ±1 by bits [first, first + lanes): 0 is +1. */
+PUSHFORWARD_INLINE Float signs(uint32_t bits, int first) {
 #if PUSHFORWARD_LANES == 16
-  return (Float)_mm512_mask_blend_ps(static_cast<__mmask16>(bits), _mm512_set1_ps(1.0f), _mm512_set1_ps(-1.0f));
+  return (Float)_mm512_mask_blend_ps(static_cast<__mmask16>(bits >> first), _mm512_set1_ps(1.0f),
+                                     _mm512_set1_ps(-1.0f));
 #else
-#if PUSHFORWARD_LANES == 8
-  const Int mask = Int{1, 2, 4, 8, 16, 32, 64, 128};
-#else
-  const Int mask = Int{1, 2, 4, 8};
-#endif
-  return (static_cast<int32_t>(bits) & mask) != 0 ? broadcast(-1.0f) : broadcast(1.0f);
+  return (broadcast(bits) & (1u << asUnsigned(iota() + first))) != 0u ? broadcast(-1.0f) : broadcast(1.0f);
 #endif
 }
 

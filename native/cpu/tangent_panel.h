@@ -15,7 +15,25 @@ namespace pushforward::cpu::PUSHFORWARD_ISA {
 void fillTangentPanel(TangentKind kind, const Draw& draw, int64_t n, int64_t row, int64_t rows, int64_t column,
                       int64_t columns, float* out, int64_t outStride);
 
-/** The same for uniforms. */
+/**
+ * Signs as bits, for kernels that take them as masks: a block of 128 columns is one draw, of which a panel of 32 columns
+ * needs one word. out[4·i + w], i < rows, w < 4: bit b is the sign of element (row + i, 128·block + 32·w + b) of the
+ * rademacher tensor [·, n], 1 for −1; elements from column n on are random bits as well. `out` has room for
+ * 4·rows + signSlack words.
+ */
+void fillSignWords(const Draw& draw, int64_t n, int64_t row, int64_t rows, int64_t block, uint32_t* out);
+
+/** Words beyond the last that fillSignWords may write. */
+constexpr int64_t signSlack = 200;
+
+/**
+ * out[i·outStride + j] = ±1 by bit (column + j) of the words at words + i·stride, i < rows, j < columns. A word behind
+ * the last that is needed must be readable.
+ */
+void expandSigns(const uint32_t* words, int64_t stride, int64_t column, int64_t rows, int64_t columns, float* out,
+                 int64_t outStride);
+
+/** The same as fillTangentPanel for uniforms. */
 void fillUniformPanel(const Draw& draw, int64_t n, int64_t row, int64_t rows, int64_t column, int64_t columns,
                       float* out, int64_t outStride);
 

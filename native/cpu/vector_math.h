@@ -101,6 +101,36 @@ PUSHFORWARD_INLINE Float sigmoid(Float x) {
   return select(x < 0.0f, e, broadcast(1.0f)) / (1.0f + e);
 }
 
+/** x σ(v + low), |low| ≪ 1: the smaller side is x e^v / (1 + e^v), rounded to a denormal once and last. */
+PUSHFORWARD_INLINE Float gated(Float x, Float v, Float low) {
+  const Exponential e = reduceExp(max(broadcast(-115.0f), -abs(v)));
+  const Int negative = v < 0.0f;
+  const Float l = select(negative, low, -low), p = e.p + multiplyAdd(l, e.p, l);  // e^−|v + low| = (1 + p) 2ⁿ
+  return scale(select(negative, multiplyAdd(x, p, x), x) / (1.0f + scale(1.0f + p, e.n)),
+               select(negative, e.n, Float{}));
+}
+
+PUSHFORWARD_INLINE Float silu(Float x) {
+  const Float bounded = max(broadcast(-110.0f), x);  // |x e^x| is below half the smallest float beyond
+  return gated(bounded, bounded, Float{});
+}
+
+/**
+ * ½x (1 + tanh u) = x σ(2u), 2u = x (a + b x²), a = 2 √(2/π), b = 0.044715 a. An error in 2u is a relative one in the
+ * result, so x², a, b and what is made of them come in two parts.
+ */
+PUSHFORWARD_INLINE Float geluTanh(Float x) {
+  const Float bounded = max(broadcast(-11.0f), x), t = min(broadcast(11.0f), bounded);  // σ is 0 or 1 beyond
+  const Float s = t * t, sLow = fma(t, t, -s);
+  const Float a = broadcast(0x1.988454p+0f), b = broadcast(0x1.2444f2p-4f);
+  const Float bs = b * s, sum = bs + a, part = sum - bs;
+  const Float sumLow = (bs - (sum - part)) + (a - part);
+  const Float low = sumLow + fma(b, s, -bs) +
+                    multiplyAdd(b, sLow, multiplyAdd(s, broadcast(0x1.49b16ap-29f), broadcast(-0x1.857936p-25f)));
+  const Float v = t * sum;
+  return gated(bounded, v, multiplyAdd(t, low, fma(t, sum, -v)));
+}
+
 PUSHFORWARD_INLINE Float elu(Float x, Float alpha) { return select(x >= 0.0f, x, alpha * expm1(min(Float{}, x))); }
 
 PUSHFORWARD_INLINE Float erf(Float x) {
@@ -153,25 +183,6 @@ PUSHFORWARD_INLINE Float gelu(Float x) {
   // Beyond −15 the product is below half the smallest float; NaN passes.
   const Doubles y = widen(max(broadcast(-15.0f), x));
   return narrow({normalGelu(y.low), normalGelu(y.high)});
-}
-
-/** x / (1 + 2^v) */
-PUSHFORWARD_INLINE Double gated(Double x, Double v) {
-  return x / (1.0 + exp2(min(broadcast(1000.0), max(broadcast(-1000.0), v))));
-}
-
-/** ½x (1 + tanh u) = x / (1 + e^−2u), u = √(2/π) (x + 0.044715 x³). */
-PUSHFORWARD_INLINE Float geluTanh(Float x) {
-  const Doubles y = widen(max(broadcast(-100.0f), x));
-  const Double a = broadcast(-0.10294323958002349),
-               b = broadcast(-2.3022081981443249);  // −2 √(2/π) log₂e (0.044715, 1)
-  return narrow({gated(y.low, y.low * multiplyAdd(y.low * y.low, a, b)),
-                 gated(y.high, y.high * multiplyAdd(y.high * y.high, a, b))});
-}
-
-PUSHFORWARD_INLINE Float silu(Float x) {
-  const Doubles y = widen(max(broadcast(-200.0f), x));
-  return narrow({gated(y.low, y.low * -1.44269504088896340736), gated(y.high, y.high * -1.44269504088896340736)});
 }
 
 /** |x|^y away from the special cases: 2^(y log₂|x|). */

@@ -1,6 +1,7 @@
 // attention_primal, attention_pushforward and attention_pullback: a tile of queries at a time, whose rows of P (and of ṡ or s̄) are all of the
 // n·m elements that ever exist. Four or five products of a tile stand between packed panels, as in matmul. A task is a tile; of the
-// pullback it is all of one index of the batch, whose k̄ and v̄ take the tiles' shares in order, so that threads change no bit.
+// pullback it is all or half of one index of the batch, whose k̄ and v̄ take the tiles' shares in order. The shape alone says which, so
+// that threads change no bit.
 #include "ops/attention.h"
 
 #include "cpu/gemm/product.h"
@@ -39,13 +40,26 @@ size_t scratchOf(const void* parameters, int threads) {
   return sizeof(float) * static_cast<size_t>(threads) * static_cast<size_t>(spaceFloats(p, buffers));
 }
 
+/** The pullback cuts few batches in two, for two threads; each further piece would cost another k̄ and v̄. */
+int64_t piecesOf(const AttentionParameters& p) { return p.batch < 4 && p.n > tileOf(p) ? 2 : 1; }
+
+/** k̄ and v̄ of the second pieces. */
+int64_t partialFloats(const AttentionParameters& p) {
+  return piecesOf(p) == 1 ? 0 : roundUp(p.batch * p.m * (p.d + p.e), 16);
+}
+
+size_t pullbackScratch(const void* parameters, int threads) {
+  const auto& p = *static_cast<const AttentionParameters*>(parameters);
+  return sizeof(float) * static_cast<size_t>(partialFloats(p)) + scratchOf<2>(parameters, threads);
+}
+
 /** What a thread works in. `scores` is P, `change` ṡ or s̄: rows `stride` apart. */
 struct Space {
   float *packed, *panel, *scores, *change;
   int64_t stride;
 
-  Space(const KernelCall& call, const AttentionParameters& p, int buffers, int thread)
-      : packed(static_cast<float*>(call.scratch) + thread * spaceFloats(p, buffers)),
+  Space(float* scratch, const AttentionParameters& p, int buffers, int thread)
+      : packed(scratch + thread * spaceFloats(p, buffers)),
         panel(packed + roundUp(packedFloats(p), 16)),
         scores(panel + panelFloats),
         change(scores + tileOf(p) * scoreStride(p)),
@@ -86,6 +100,11 @@ PUSHFORWARD_INLINE void replaceRun(float* x, int64_t count, const F& f) {
   const int rest = static_cast<int>(count - i);
   if (rest)
     storePartial(x + i, f(loadPartial(x + i, rest), i, [rest](const float* p) { return loadPartial(p, rest); }), rest);
+}
+
+/** y += x. */
+void addRun(const float* x, int64_t count, float* y) {
+  replaceRun(y, count, [&](Float sum, int64_t i, auto get) { return sum + get(x + i); });
 }
 
 struct ProductTerms {
@@ -165,6 +184,14 @@ struct Tile {
   }
 };
 
+/** The first query of the second piece: tiles before it see half of what all of them see. */
+int64_t middleOf(const AttentionParameters& p) {
+  int64_t seen = 0, middle = 0;
+  for (int64_t first = 0; first < p.n; first += tileOf(p)) seen += Tile(p, 0, first).width;
+  for (int64_t half = seen / 2; half > 0; middle += tileOf(p)) half -= Tile(p, 0, middle).width;
+  return minimum(middle, p.n);
+}
+
 const AttentionParameters& parametersOf(const KernelCall& call) {
   return *static_cast<const AttentionParameters*>(call.parameters);
 }
@@ -189,7 +216,7 @@ void attention(const KernelCall& call) {
   const float *q = in(0), *k = in(1), *v = in(2), *mask = in(3);
   float* y = static_cast<float*>(call.operands[4]);
   forEachTile(call, 1, [&](const Tile& tile, int thread) {
-    const Space space(call, p, 1, thread);
+    const Space space(static_cast<float*>(call.scratch), p, 1, thread);
     tile.probabilities(space, q, k, mask);
     tile.mix(space, space.scores, tile.keys(v, p.e), p.e, tile.queries(y, p.e), false);
   });
@@ -201,7 +228,7 @@ void attentionPushforward(const KernelCall& call) {
   const float *q = in(0), *k = in(1), *v = in(2), *mask = in(3), *qDot = in(4), *kDot = in(5), *vDot = in(6);
   float *y = static_cast<float*>(call.operands[7]), *yDot = static_cast<float*>(call.operands[8]);
   forEachTile(call, 1 + 2.0 * p.directions, [&](const Tile& tile, int thread) {
-    const Space space(call, p, 2, thread);
+    const Space space(static_cast<float*>(call.scratch), p, 2, thread);
     const float *ownK = tile.keys(k, p.d), *ownV = tile.keys(v, p.e);
     tile.probabilities(space, q, k, mask);
     tile.mix(space, space.scores, ownV, p.e, tile.queries(y, p.e), false);
@@ -227,30 +254,40 @@ void attentionPullback(const KernelCall& call) {
   const float *q = in(0), *k = in(1), *v = in(2), *yBar = in(3), *mask = in(4);
   auto out = [&](int i) { return static_cast<float*>(call.operands[i]); };
   float *qBar = out(5), *kBar = out(6), *vBar = out(7);
+  const int64_t pieces = piecesOf(p), middle = pieces == 1 ? p.n : middleOf(p), total = p.batch * pieces;
+  float* kSecond = static_cast<float*>(call.scratch);
+  float *vSecond = kSecond + p.batch * p.m * p.d, *spaces = kSecond + partialFloats(p);
   const double work = 2.5 * static_cast<double>(p.n * p.m) * static_cast<double>(p.d + p.e + 16);
   const int64_t group = work >= 1e6 ? 1 : static_cast<int64_t>(1e6 / (work + 1)) + 1;
-  parallelFor(call, ceilDivide(p.batch, group), [&](int64_t task, int thread) {
-    const Space space(call, p, 2, thread);
-    for (int64_t b = task * group; b < minimum(p.batch, (task + 1) * group); ++b) {
-      zero(kBar + b * p.m * p.d, p.m * p.d);
-      zero(vBar + b * p.m * p.e, p.m * p.e);
-      for (int64_t first = 0; first < p.n; first += tileOf(p)) {
+  parallelFor(call, ceilDivide(total, group), [&](int64_t task, int thread) {
+    const Space space(spaces, p, 2, thread);
+    for (int64_t i = task * group; i < minimum(total, (task + 1) * group); ++i) {
+      const int64_t b = i / pieces;
+      const bool second = i % pieces == 1;
+      float* toK = (second ? kSecond : kBar) + b * p.m * p.d;
+      float* toV = (second ? vSecond : vBar) + b * p.m * p.e;
+      zero(toK, p.m * p.d);
+      zero(toV, p.m * p.e);
+      for (int64_t first = second ? middle : 0; first < (second ? p.n : middle); first += tileOf(p)) {
         const Tile tile(p, b, first);
         const float* bar = tile.queries(yBar, p.e);
         tile.probabilities(space, q, k, mask);
-        tile.share(space, space.scores, bar, p.e, tile.keys(vBar, p.e));
+        tile.share(space, space.scores, bar, p.e, toV);
         tile.scores(space, bar, tile.keys(v, p.e), p.e, space.change, false);
         tile.project(space);
         tile.mix(space, space.change, tile.keys(k, p.d), p.d, tile.queries(qBar, p.d), false);
-        tile.share(space, space.change, tile.queries(q, p.d), p.d, tile.keys(kBar, p.d));
+        tile.share(space, space.change, tile.queries(q, p.d), p.d, toK);
       }
     }
   });
+  if (pieces == 1) return;
+  addRun(kSecond, p.batch * p.m * p.d, kBar);
+  addRun(vSecond, p.batch * p.m * p.e, vBar);
 }
 
 PUSHFORWARD_CPU_KERNEL(attention_primal, attention, scratchOf<1>)
 PUSHFORWARD_CPU_KERNEL(attention_pushforward, attentionPushforward, scratchOf<2>)
-PUSHFORWARD_CPU_KERNEL(attention_pullback, attentionPullback, scratchOf<2>)
+PUSHFORWARD_CPU_KERNEL(attention_pullback, attentionPullback, pullbackScratch)
 
 }  // namespace
 

@@ -8,20 +8,32 @@
 
 namespace pushforward::cpu::PUSHFORWARD_ISA {
 
-constexpr int64_t batch = 8;  // groups
+/** Draws the words of `sideBySide` groups, whose blocks next() gives in turn, and hands them to put(k, words). */
+template <class Law, class Next, class Put>
+PUSHFORWARD_INLINE void drawSideBySide(const Source& source, const Next& next, const Put& put) {
+  Wide blocks[sideBySide];
+  Words drawn[sideBySide];
+#pragma GCC unroll 8
+  for (int k = 0; k < sideBySide; ++k) blocks[k] = next();
+  drawWords(source, blocks, drawn);
+#pragma GCC unroll 8
+  for (int k = 0; k < sideBySide; ++k) put(k, Law::words(drawn[k]));
+}
 
-/** Draws `count` groups, the blocks of group g being blocks(g), and hands their values to put(g, values). */
-template <class Law, class Blocks, class Put>
-PUSHFORWARD_INLINE void drawGroups(const Source& source, int64_t count, const Blocks& blocks, const Put& put) {
-  uint32_t words[batch][2 * lanes];
+constexpr int64_t batch = 2 * sideBySide;  // groups
+
+/** Draws `count` groups, whose blocks next() gives in turn, and hands their values to put(values) in that order. */
+template <class Law, class Next, class Put>
+PUSHFORWARD_INLINE void drawGroups(const Source& source, int64_t count, const Next& next, const Put& put) {
+  alignas(64) uint32_t words[batch][2 * lanes];
   for (int64_t g = 0; g < count; g += batch) {
     const int64_t now = count - g < batch ? count - g : batch;
-    for (int64_t k = 0; k < now; ++k) {
-      const GroupWords w = Law::words(source, blocks(g + k));
-      store(words[k], w.first);
-      store(words[k] + lanes, w.second);
-    }
-    for (int64_t k = 0; k < now; ++k) put(g + k, Law::values({load(words[k]), load(words[k] + lanes)}));
+    for (int64_t k = 0; k < now; k += sideBySide)
+      drawSideBySide<Law>(source, next, [&](int i, GroupWords w) {
+        store(words[k + i], w.first);
+        store(words[k + i] + lanes, w.second);
+      });
+    for (int64_t k = 0; k < now; ++k) put(Law::values({load(words[k]), load(words[k] + lanes)}));
   }
 }
 
@@ -32,92 +44,126 @@ static void fillPanel(const Draw& draw, int64_t n, int64_t row, int64_t rows, in
   const int64_t rowBlocks = (n + 3) / 4, whole = columns / groupValues, rest = columns - whole * groupValues;
   const uint64_t first = static_cast<uint64_t>(row * rowBlocks + column / 4);
   const Source source(draw);
-  if (whole == 1) {
+  if (whole > 0) {
     const Wide pattern = laneBlocks() + first;
+    int64_t drawnRow = 0, drawn = 0, putRow = 0, put = 0;  // and the group in it
     drawGroups<Law>(
-        source, rows, [&](int64_t i) { return pattern + static_cast<uint64_t>(i * rowBlocks); },
-        [&](int64_t i, Group values) {
-          store(out + i * outStride, values.low);
-          store(out + i * outStride + lanes, values.high);
+        source, rows * whole,
+        [&] {
+          const Wide blocks = pattern + static_cast<uint64_t>(drawnRow * rowBlocks + drawn * groupBlocks);
+          if (++drawn == whole) drawn = 0, ++drawnRow;
+          return blocks;
+        },
+        [&](Group values) {
+          float* to = out + putRow * outStride + put * groupValues;
+          store(to, values.low);
+          store(to + lanes, values.high);
+          if (++put == whole) put = 0, ++putRow;
         });
-  } else if (whole > 1) {
-    for (int64_t i = 0; i < rows; ++i) {
-      float* to = out + i * outStride;
-      const Wide pattern = laneBlocks() + (first + static_cast<uint64_t>(i * rowBlocks));
-      drawGroups<Law>(
-          source, whole, [&](int64_t g) { return pattern + static_cast<uint64_t>(g * groupBlocks); },
-          [&](int64_t g, Group values) {
-            store(to + g * groupValues, values.low);
-            store(to + g * groupValues + lanes, values.high);
-          });
-    }
   }
   if (rest > 0) {
     const int width = static_cast<int>((rest + 3) / 4);
     const int64_t together = groupBlocks / width;
-    const Wide pattern =
+    Wide blocks =
         laneBlocks(width, static_cast<uint64_t>(rowBlocks)) + (first + static_cast<uint64_t>(whole * groupBlocks));
+    int64_t i = 0;
     drawGroups<Law>(
         source, (rows + together - 1) / together,
-        [&](int64_t g) { return pattern + static_cast<uint64_t>(g * together * rowBlocks); },
-        [&](int64_t g, Group values) {
-          const int64_t i = g * together;
+        [&] {
+          const Wide now = blocks;
+          blocks += static_cast<uint64_t>(together * rowBlocks);
+          return now;
+        },
+        [&](Group values) {
           float* to = out + i * outStride + whole * groupValues;
           if (rest == lanes) {  // one register a row
             store(to, values.low);
             if (i + 1 < rows) store(to + outStride, values.high);
-            return;
-          }
-          float buffer[groupValues];
-          store(buffer, values.low);
-          store(buffer + lanes, values.high);
-          for (int64_t t = 0; t < together && i + t < rows; ++t, to += outStride) {
-            const float* from = buffer + t * 4 * width;
-            for (int64_t j = 0; j < rest; j += lanes) {
-              const int some = static_cast<int>(rest - j < lanes ? rest - j : lanes);
-              storePartial(to + j, loadPartial(from + j, some), some);
+          } else {
+            float buffer[groupValues];
+            store(buffer, values.low);
+            store(buffer + lanes, values.high);
+            for (int64_t t = 0; t < together && i + t < rows; ++t, to += outStride) {
+              const float* from = buffer + t * 4 * width;
+              for (int64_t j = 0; j < rest; j += lanes) {
+                const int some = static_cast<int>(rest - j < lanes ? rest - j : lanes);
+                storePartial(to + j, loadPartial(from + j, some), some);
+              }
             }
           }
+          i += together;
         });
   }
 }
 
-PUSHFORWARD_INLINE void expandSigns(const uint32_t* words, int64_t bit, int64_t count, float* out) {
-  int64_t j = 0;
-  for (; j + lanes <= count; j += lanes) store(out + j, signsAt(words, bit + j));
-  if (j < count) storePartial(out + j, signsAt(words, bit + j), static_cast<int>(count - j));
+/**
+ * Words of `width` ≤ groupBlocks blocks of each row, out[i][4·width], the first row's beginning with block `first`.
+ * Writes up to `signSlack` words more.
+ */
+static void drawSigns(const Source& source, uint64_t first, int64_t rowBlocks, int64_t rows, int width, uint32_t* out) {
+  const int64_t together = groupBlocks / width;
+  Wide blocks = laneBlocks(width, static_cast<uint64_t>(rowBlocks)) + first;
+  for (int64_t i = 0; i < rows; i += sideBySide * together, out += sideBySide * together * width * 4)
+    drawSideBySide<UniformLaw>(
+        source,
+        [&] {
+          const Wide now = blocks;
+          blocks += static_cast<uint64_t>(together * rowBlocks);
+          return now;
+        },
+        [&](int k, GroupWords w) {
+          store(out + k * together * width * 4, w.first);
+          store(out + k * together * width * 4 + lanes, w.second);
+        });
+}
+
+static_assert(signSlack > 4 * groupBlocks * sideBySide, "room for the groups beyond the last, and a word");
+
+void fillSignWords(const Draw& draw, int64_t n, int64_t row, int64_t rows, int64_t block, uint32_t* out) {
+  const int64_t rowBlocks = (n + 127) / 128;
+  drawSigns(Source(draw), static_cast<uint64_t>(row * rowBlocks + block), rowBlocks, rows, 1, out);
+}
+
+void expandSigns(const uint32_t* words, int64_t stride, int64_t column, int64_t rows, int64_t columns, float* out,
+                 int64_t outStride) {
+  const int shift = static_cast<int>(column % 32);
+  for (int64_t j = 0; j < columns; j += 32) {
+    const uint32_t* from = words + (column + j) / 32;
+    float* to = out + j;
+    for (int64_t i = 0; i < rows; ++i, from += stride, to += outStride) {
+      const uint32_t bits = static_cast<uint32_t>((uint64_t{from[1]} << 32 | from[0]) >> shift);
+      if (j + 32 <= columns) {
+#pragma GCC unroll 8
+        for (int k = 0; k < 32; k += lanes) store(to + k, signs(bits, k));
+      } else {
+        for (int64_t k = 0; j + k < columns; k += lanes) {
+          const Float x = signs(bits >> k, 0);
+          const int64_t some = columns - j - k;
+          storePartial(to + k, x, static_cast<int>(some < lanes ? some : lanes));
+        }
+      }
+    }
+  }
 }
 
 static void fillSigns(const Draw& draw, int64_t n, int64_t row, int64_t rows, int64_t column, int64_t columns,
                       float* out, int64_t outStride) {
-  const int64_t rowBlocks = (n + 127) / 128, bit = column % 128;
-  const int64_t blocks = (bit + columns + 127) / 128, whole = blocks / groupBlocks, rest = blocks % groupBlocks;
-  const uint64_t first = static_cast<uint64_t>(row * rowBlocks + column / 128);
+  alignas(64) uint32_t words[1024 + signSlack];
+  const int64_t rowBlocks = (n + 127) / 128, end = column + columns;
   const Source source(draw);
-  uint32_t words[4 * groupBlocks + 1];  // one more for signsAt
-  words[4 * groupBlocks] = 0;
-  if (whole > 0) {
-    const Wide pattern = laneBlocks();
-    for (int64_t i = 0; i < rows; ++i) {
-      const uint64_t block = first + static_cast<uint64_t>(i * rowBlocks);
-      for (int64_t g = 0; g < whole; ++g) {
-        drawSignWords(source, pattern + (block + static_cast<uint64_t>(g * groupBlocks)), words);
-        const int64_t begin = g == 0 ? 0 : g * groupSigns - bit;  // columns of this group
-        int64_t end = (g + 1) * groupSigns - bit;
-        if (end > columns) end = columns;
-        expandSigns(words, g == 0 ? bit : 0, end - begin, out + i * outStride + begin);
-      }
-    }
-  }
-  if (rest > 0) {
-    const int64_t together = groupBlocks / rest, begin = whole == 0 ? 0 : whole * groupSigns - bit;
-    const Wide pattern = laneBlocks(static_cast<int>(rest), static_cast<uint64_t>(rowBlocks)) +
-                         (first + static_cast<uint64_t>(whole * groupBlocks));
+  for (int64_t begin = column; begin < end;) {
+    const int64_t block = begin / 128, last = (end + 127) / 128;
+    const int64_t width = last - block < groupBlocks ? last - block : groupBlocks;
+    const int64_t count = ((block + width) * 128 < end ? (block + width) * 128 : end) - begin;
+    // So many rows that words and signs stay in L1.
+    const int64_t together = 256 / width;
     for (int64_t i = 0; i < rows; i += together) {
-      drawSignWords(source, pattern + static_cast<uint64_t>(i * rowBlocks), words);
-      for (int64_t t = 0; t < together && i + t < rows; ++t)
-        expandSigns(words + t * 4 * rest, whole == 0 ? bit : 0, columns - begin, out + (i + t) * outStride + begin);
+      const int64_t now = rows - i < together ? rows - i : together;
+      drawSigns(source, static_cast<uint64_t>((row + i) * rowBlocks + block), rowBlocks, now, static_cast<int>(width),
+                words);
+      expandSigns(words, 4 * width, begin % 128, now, count, out + i * outStride + (begin - column), outStride);
     }
+    begin += count;
   }
 }
 

@@ -42,14 +42,18 @@ void peakWords(const KernelCall& call) {
   const PeakParameters& p = *static_cast<const PeakParameters*>(call.parameters);
   const Source source(Draw{{1, 2}, 0, 0, 0, 0});
   Wide sum = Wide{};
-  Wide blocks = laneBlocks();
+  Wide blocks[sideBySide];
+  for (int i = 0; i < sideBySide; ++i) blocks[i] = laneBlocks() + static_cast<uint64_t>(i * groupBlocks);
   for (int64_t n = 0; n < p.count; ++n) {
-    const Words words = drawWords(source, blocks);
-    sum += (words.word[0] ^ words.word[1]) + (words.word[2] ^ words.word[3]);
-    blocks += doubleLanes;
+    Words words[sideBySide];
+    drawWords(source, blocks, words);
+    for (int i = 0; i < sideBySide; ++i) {
+      for (int k = 0; k < 4; ++k) sum ^= words[i].word[k];
+      blocks[i] += static_cast<uint64_t>(sideBySide * groupBlocks);
+    }
   }
   __builtin_memcpy(call.operands[0], &sum, sizeof sum);
-  *p.done = 4.0 * doubleLanes * static_cast<double>(p.count);
+  *p.done = 4.0 * groupBlocks * sideBySide * static_cast<double>(p.count);
 }
 
 }  // namespace

@@ -1,26 +1,25 @@
 // z = x * w + b, y = act(z); ẏ_k = act'(z) ⊙ (ẋ_k * w + x * ẇ_k + ḃ_k), k < K; and x̄ = δ * wᵀ, which is a convolution too. Shapes stand
 // in conv2d.h. A convolution is a product of patches [pixels, depth] and a filter [depth, filters]. Up to 1024 elements of depth and a block
-// of columns of w and of as many ẇ_k as fit into 1 MB are packed (generated) once for all pixels, shared by all threads. Then 14 pixels at a
-// time are gathered and multiplied by all of it, ẋ_k after x, and finished while they are in the cache. More directions than fit are a
-// further pass that gathers x again. A low-rank ẇ_k costs no product: the patch times a_kq gives a number, which multiplies b_kq.
+// of columns of w and of as many ẇ_k as fit into 1 MB are packed (generated) once for all pixels, shared by all threads. Then the pixels are
+// taken in groups (conv2d_strip.h), whose patches are multiplied by all of it, those of ẋ_k after those of x, and whose results are finished
+// while they are in the cache. More directions than fit are a further pass that fetches x again. A low-rank ẇ_k costs no product: the patch
+// times a_kq gives a number, which multiplies b_kq.
 #include "ops/conv2d.h"
 
 #include "cpu/micro.h"
 #include "cpu/parallel.h"
 #include "cpu/tangent_panel.h"
-#include "ops/conv2d_patches.h"
+#include "ops/conv2d_strip.h"
 
 namespace pushforward::cpu::PUSHFORWARD_ISA {
 
 namespace {
 
-constexpr int64_t maxDepth = 1024;               // of a patch at once
-constexpr int64_t patchStride = maxDepth + 16;   // neighbours begin in different cache sets
 constexpr int64_t matrixRoom = 65536;            // floats of a block of w, 256 KB
 constexpr int64_t tangentRoom = 3 * matrixRoom;  // and of all tangents together
 constexpr int64_t maxColumns = microBlock;       // of a block
 constexpr int64_t maxGroup = 64;                 // directions or factors of a pass
-constexpr int64_t blocksTogether = 8;            // of tileRows pixels, in a task
+constexpr int64_t groupsTogether = 8;            // in a task
 
 /** How the work is cut: by the shape alone. */
 struct Cut {
@@ -28,11 +27,14 @@ struct Cut {
   int64_t depthBlock, columnBlock;    // of a pass
   int64_t group;                      // directions of a pass
   int64_t matrix, tangents, factors;  // floats of w, of what is made of ẇ, factors of a pass
+  Grouping grouping;                  // of the pixels
 };
 
-Cut cutOf(int64_t pixels, int64_t depth, int64_t columns, int64_t directions, const TangentOperand& wDot) {
+Cut cutOf(const Patches& patches, int64_t batch, int64_t columns, int64_t directions, const TangentOperand& wDot) {
   Cut cut{};
-  cut.pixels = pixels;
+  const int64_t depth = patches.depth();
+  cut.grouping = groupingOf(patches, batch);
+  cut.pixels = batch * patches.resultHeight * patches.resultWidth;
   cut.depth = depth;
   cut.columns = columns;
   cut.depthBlock = maximum(16, roundUp(ceilDivide(depth, maximum(1, ceilDivide(depth, maxDepth))), 16));
@@ -75,9 +77,11 @@ struct Convolution {
   float* rightFactors() const { return tangents + cut.factors * cut.depthBlock; }
 };
 
+/** Of a group: the projections of its blocks on all factors. */
+int64_t projectionsOf(const Cut& cut) { return roundUp(blocksOf(cut.grouping) * cut.factors * tileRows, 16); }
+
 int64_t threadFloats(const Cut& cut) {
-  const int64_t projection = cut.factors * tileRows;
-  return tileRows * patchStride + roundUp(projection, 16) + tileRows * cut.columnBlock + microBlock + microScratch;
+  return cut.grouping.floats + projectionsOf(cut) + tileRows * cut.columnBlock + microBlock + microScratch;
 }
 
 size_t scratchOf(const Cut& cut, int threads) {
@@ -164,38 +168,53 @@ void prepare(const Convolution& v, const Pass& pass) {
 }
 
 /** c [rows, columns of the pass] (+)= patches times a matrix of the pass. */
-void multiplyRows(const Pass& pass, const float* gathered, const float* matrix, float* c, int64_t cStride, int64_t rows,
-                  bool accumulate) {
+void multiplyBlock(const Pass& pass, const Block& block, const float* matrix, float* c, int64_t cStride,
+                   bool accumulate) {
   for (int64_t j = 0; j < pass.columns; j += tileColumns)
-    multiplyTileOf<patchStride, 1>(pass.depth, gathered, matrix + j * pass.depth, c + j, cStride, rows,
-                                   minimum(tileColumns, pass.columns - j), accumulate);
+    multiplyPieces(block.rows, {block.pieces, block.count, block.rowStep, matrix + j * pass.depth, c + j, cStride,
+                                minimum(tileColumns, pass.columns - j), accumulate});
 }
 
-/** projection[f][row] = scale·Σ_p patch[row][p] a_f[p] for a block of pixels, seven rows at a time so that seven sums are under way. */
-void project(const Convolution& v, const Pass& pass, const float* gathered, float* projection) {
-  constexpr int together = lanes == 16 ? 7 : tileRows;
-  static_assert(tileRows % together == 0, "whole groups of rows");
-  const float scale = static_cast<float>(1.0 / __builtin_sqrt(static_cast<double>(v.wDotKind.rank)));
-  const int64_t whole = pass.depth / lanes * lanes;
-  const int rest = static_cast<int>(pass.depth - whole);
-  for (int64_t f = 0; f < pass.directions * v.wDotKind.rank; ++f) {
-    const float* a = v.leftFactors() + f * v.cut.depthBlock;
-    for (int64_t row = 0; row < tileRows; row += together) {
-      const float* from = gathered + row * patchStride;
-      Float sum[together];
+constexpr int rowsProjected = 7;  // at once, so that so many sums are under way
+
+/** out[i] = scale·Σ_p patch[i][p] a[p] for `rows` neighbours, the first at `offset` of the pieces. */
+template <int rows>
+void projectRows(const Block& block, int64_t offset, const float* a, float scale, float* out) {
+  Float sum[rows];
 #pragma GCC unroll 16
-      for (int i = 0; i < together; ++i) sum[i] = Float{};
-      for (int64_t p = 0; p < whole; p += lanes) {
-        const Float left = load(a + p);
+  for (int i = 0; i < rows; ++i) sum[i] = Float{};
+  for (int64_t piece = 0; piece < block.count; a += block.pieces[piece++].length) {
+    const float* from = block.pieces[piece].from + offset;
+    const int64_t length = block.pieces[piece].length, whole = length / lanes * lanes;
+    const int rest = static_cast<int>(length - whole);
+    for (int64_t p = 0; p < whole; p += lanes) {
+      const Float left = load(a + p);
 #pragma GCC unroll 16
-        for (int i = 0; i < together; ++i) sum[i] = multiplyAdd(left, load(from + i * patchStride + p), sum[i]);
-      }
-      if (rest > 0)
-        for (int i = 0; i < together; ++i)
-          sum[i] = multiplyAdd(loadPartial(a + whole, rest), loadPartial(from + i * patchStride + whole, rest), sum[i]);
-      for (int i = 0; i < together; ++i) projection[f * tileRows + row + i] = scale * horizontalSum(sum[i]);
+      for (int i = 0; i < rows; ++i) sum[i] = multiplyAdd(left, load(from + i * block.rowStep + p), sum[i]);
     }
+    if (rest == 0) continue;
+    const Float left = loadPartial(a + whole, rest);
+#pragma GCC unroll 16
+    for (int i = 0; i < rows; ++i)
+      sum[i] = multiplyAdd(left, loadPartial(from + i * block.rowStep + whole, rest), sum[i]);
   }
+  for (int i = 0; i < rows; ++i) out[i] = scale * horizontalSum(sum[i]);
+}
+
+template <int most = rowsProjected>
+void projectAtMost(int64_t rows, const Block& block, int64_t offset, const float* a, float scale, float* out) {
+  if constexpr (most > 1)
+    if (rows < most) return projectAtMost<most - 1>(rows, block, offset, a, scale, out);
+  projectRows<most>(block, offset, a, scale, out);
+}
+
+/** projection[f][row] of a block on all factors of a pass. */
+void project(const Convolution& v, const Pass& pass, const Block& block, float* projection) {
+  const float scale = static_cast<float>(1.0 / __builtin_sqrt(static_cast<double>(v.wDotKind.rank)));
+  for (int64_t f = 0; f < pass.directions * v.wDotKind.rank; ++f)
+    for (int64_t row = 0; row < block.rows; row += rowsProjected)
+      projectAtMost(minimum(rowsProjected, block.rows - row), block, row * block.rowStep,
+                    v.leftFactors() + f * v.cut.depthBlock, scale, projection + f * tileRows + row);
 }
 
 PUSHFORWARD_INLINE Float loadFirst(const float* from, int64_t count) {
@@ -258,10 +277,6 @@ void finishTangent(const Convolution& v, const Pass& pass, int64_t direction, in
   }
 }
 
-void gather(const Convolution& v, const Pass& pass, const float* image, int64_t row, int64_t rows, float* gathered) {
-  gatherPatches(v.patches, image, row, rows, pass.begin, pass.depth, gathered, patchStride);
-}
-
 /** A block of x̄ to the pixels of the lattice. */
 void scatterRows(const Convolution& v, const Pass& pass, const float* tile, int64_t row, int64_t rows) {
   const Patches& s = v.patches;
@@ -279,51 +294,62 @@ void scatterRows(const Convolution& v, const Pass& pass, const float* tile, int6
   }
 }
 
-/** A block of pixels, all of a pass. */
-void multiplyBlock(const Convolution& v, const Pass& pass, int64_t row, int64_t rows, float* scratch) {
-  float *gathered = scratch, *projection = gathered + tileRows * patchStride;
-  float* slopes = projection + roundUp(v.cut.factors * tileRows, 16);
-  float *z = slopes + tileRows * v.cut.columnBlock, *micro = z + microBlock;
+/** A group of pixels, all of a pass. */
+void multiplyGroup(const Convolution& v, const Pass& pass, const Group& group, float* scratch) {
+  const Cut& cut = v.cut;
+  float *patches = scratch, *projections = patches + cut.grouping.floats;
+  float* slopes = projections + projectionsOf(cut);
+  float *z = slopes + tileRows * cut.columnBlock, *micro = z + microBlock;
   const bool primal = pass.direction == 0, dense = v.denseTangent();
-  const auto tangentAt = [&](int64_t k) {
-    return v.yDot + ((pass.direction + k) * v.cut.pixels + row) * v.cut.columns + pass.column;
+  const auto fetch = [&](const float* image) {
+    fetchPatches(v.patches, cut.grouping, group, image, pass.begin, pass.depth, patches);
   };
-  // The tile multiplies whole blocks, and what it reads beyond the last pixel must be numbers.
-  for (int64_t i = rows; i < tileRows; ++i) zeroFloats(gathered + i * patchStride, pass.depth);
-  if (primal || dense || v.lowRank()) gather(v, pass, v.x, row, rows, gathered);
-  const int64_t columns = v.cut.columns;
-  if (v.scattered()) {
-    multiplyRows(pass, gathered, v.wPacked, slopes, v.cut.columnBlock, rows, false);
-    scatterRows(v, pass, slopes, row, rows);
-  } else if (primal) {
-    multiplyRows(pass, gathered, v.wPacked, v.y + row * columns + pass.column, columns, rows, !pass.first);
+  const auto forAll = [&](const auto& f) {
+    forBlocks(v.patches, cut.grouping, group, pass.begin, pass.depth, patches, f);
+  };
+  const auto tangentAt = [&](int64_t k, const Block& block) {
+    return v.yDot + ((pass.direction + k) * cut.pixels + block.pixel) * cut.columns + pass.column;
+  };
+  const auto projectionOf = [&](const Block& block) { return projections + block.index * cut.factors * tileRows; };
+  if (primal || dense || v.lowRank()) {
+    fetch(v.x);
+    forAll([&](const Block& block) {
+      if (v.scattered()) {
+        multiplyBlock(pass, block, v.wPacked, slopes, cut.columnBlock, false);
+        scatterRows(v, pass, slopes, block.pixel, block.rows);
+      } else if (primal) {
+        multiplyBlock(pass, block, v.wPacked, v.y + block.pixel * cut.columns + pass.column, cut.columns, !pass.first);
+      }
+      for (int64_t k = 0; dense && k < pass.directions; ++k)
+        multiplyBlock(pass, block, v.tangents + k * cut.matrix, tangentAt(k, block), cut.columns, !pass.first);
+      if (v.lowRank()) project(v, pass, block, projectionOf(block));
+    });
   }
-  for (int64_t k = 0; dense && k < pass.directions; ++k)
-    multiplyRows(pass, gathered, v.tangents + k * v.cut.matrix, tangentAt(k), columns, rows, !pass.first);
-  if (v.lowRank()) project(v, pass, gathered, projection);
   for (int64_t k = 0; v.stacked && k < pass.directions; ++k) {
-    gather(v, pass, v.xDot + (pass.direction + k) * v.imageSize, row, rows, gathered);
-    multiplyRows(pass, gathered, v.wPacked, tangentAt(k), columns, rows, dense || !pass.first);
+    fetch(v.xDot + (pass.direction + k) * v.imageSize);
+    forAll([&](const Block& block) {
+      multiplyBlock(pass, block, v.wPacked, tangentAt(k, block), cut.columns, dense || !pass.first);
+    });
   }
-  if (pass.last) {
-    const bool lastPass = pass.direction + pass.directions >= v.directions;
-    finishPrimal(v, pass, row, rows, lastPass, slopes, z, micro);
-  }
+  if (!pass.last && !v.lowRank()) return;
   const bool ready = dense || v.stacked || (v.lowRank() && !pass.first);
-  for (int64_t k = 0; k < pass.directions; ++k)
-    if (pass.last || v.lowRank()) finishTangent(v, pass, k, row, rows, ready, projection, slopes);
+  const bool lastPass = pass.direction + pass.directions >= v.directions;
+  forAll([&](const Block& block) {
+    if (pass.last) finishPrimal(v, pass, block.pixel, block.rows, lastPass, slopes, z, micro);
+    for (int64_t k = 0; k < pass.directions; ++k)
+      finishTangent(v, pass, k, block.pixel, block.rows, ready, projectionOf(block), slopes);
+  });
 }
 
 void runPass(const Convolution& v, const Pass& pass) {
   prepare(v, pass);
   const int64_t threads = v.call.parallel == nullptr ? 1 : v.call.parallel->threads;
-  const int64_t blocks = ceilDivide(v.cut.pixels, tileRows);
-  const int64_t together = maximum(1, minimum(blocksTogether, blocks / (4 * threads)));
-  parallelFor(v.call, ceilDivide(blocks, together), [&](int64_t task, int thread) {
+  const int64_t groups = v.cut.grouping.count;
+  const int64_t together = maximum(1, minimum(groupsTogether, groups / (4 * threads)));
+  parallelFor(v.call, ceilDivide(groups, together), [&](int64_t task, int thread) {
     float* scratch = v.threadScratch + thread * threadFloats(v.cut);
-    const int64_t end = minimum(v.cut.pixels, (task + 1) * together * tileRows);
-    for (int64_t row = task * together * tileRows; row < end; row += tileRows)
-      multiplyBlock(v, pass, row, minimum(tileRows, end - row), scratch);
+    for (int64_t i = task * together; i < minimum(groups, (task + 1) * together); ++i)
+      multiplyGroup(v, pass, groupAt(v.patches, v.cut.grouping, v.cut.pixels, i), scratch);
   });
 }
 
@@ -348,8 +374,7 @@ const MicroProgram* ifAny(const MicroProgram& program) {
 
 Cut cutOf(const Conv2dParameters& p) {
   const Conv2dShape& c = p.shape;
-  return cutOf(c.batch * c.outHeight * c.outWidth, c.kernel[0] * c.kernel[1] * c.channels, c.filters, p.directions,
-               p.wDot);
+  return cutOf(patchesOfInput(c), c.batch, c.filters, p.directions, p.wDot);
 }
 
 // A stride leaves out all but one of stride² taps at each pixel of x̄. Up to 16 of them, the pixels that have the same taps are a
@@ -368,8 +393,7 @@ void forLattices(const Conv2dShape& c, const F& f) {
     for (int64_t x = 0; x < wide; ++x) {
       Lattice lattice = {{y, x}, {1, 1}, {0, 0}, {1, 1}};
       const Patches patches = onLattices(c) ? onLattice(all, lattice) : all;
-      f(patches, lattice,
-        cutOf(c.batch * patches.resultHeight * patches.resultWidth, patches.depth(), c.channels, 0, {}));
+      f(patches, lattice, cutOf(patches, c.batch, c.channels, 0, {}));
     }
 }
 

@@ -1,6 +1,11 @@
 #include "core/runner.h"
 
 #include <cstring>
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <map>
+#include <algorithm>
 
 namespace pushforward {
 
@@ -91,7 +96,21 @@ void Runner::take() {
     if (loops_[i])
       takeLoop(*loops_[i]);
     else
-      plan_.steps()[i].kernel->function(calls_[i]);
+      {
+        static const bool prof = std::getenv("PROF") != nullptr;
+        auto t0 = std::chrono::steady_clock::now();
+        plan_.steps()[i].kernel->function(calls_[i]);
+        if (prof) {
+          double ms = std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - t0).count();
+          struct Log { std::map<std::pair<const void*, size_t>, std::pair<std::string, std::vector<double>>> m; std::vector<std::pair<const void*, size_t>> order;
+            ~Log() { const void* last = nullptr; double total = 0; for (auto& k : order) { auto& e = m[k]; if (k.first != last) { if (last) std::printf("  total %.3f\n", total); std::printf("plan\n"); total = 0; } last = k.first; std::sort(e.second.begin(), e.second.end()); double md = e.second[e.second.size() / 2]; total += md; std::printf("%3zu %-28s %8.3f ms (n %zu)\n", k.second, e.first.c_str(), md, e.second.size()); } std::printf("  total %.3f\n", total); } };
+          static Log log;
+          std::pair<const void*, size_t> key{&plan_, i};
+          auto& e = log.m[key];
+          if (e.second.empty()) { e.first = plan_.steps()[i].kernel->name; log.order.push_back(key); }
+          e.second.push_back(ms);
+        }
+      }
   }
 }
 

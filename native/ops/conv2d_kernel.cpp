@@ -81,7 +81,7 @@ struct Convolution {
 int64_t projectionsOf(const Cut& cut) { return roundUp(blocksOf(cut.grouping) * cut.factors * tileRows, 16); }
 
 int64_t threadFloats(const Cut& cut) {
-  return cut.grouping.floats + projectionsOf(cut) + tileRows * cut.columnBlock + microBlock + microScratch;
+  return cut.grouping.floats + projectionsOf(cut) + tileRows * cut.columnBlock + lanes + microScratch;
 }
 
 size_t scratchOf(const Cut& cut, int threads) {
@@ -167,12 +167,13 @@ void prepare(const Convolution& v, const Pass& pass) {
   });
 }
 
-/** c [rows, columns of the pass] (+)= patches times a matrix of the pass. */
+/** c [rows, columns of the pass] (+)= patches times a matrix of the pass + bias. */
 void multiplyBlock(const Pass& pass, const Block& block, const float* matrix, float* c, int64_t cStride,
-                   bool accumulate) {
+                   bool accumulate, const float* bias = nullptr) {
   for (int64_t j = 0; j < pass.columns; j += tileColumns)
-    multiplyPieces(block.rows, {block.pieces, block.count, block.rowStep, matrix + j * pass.depth, c + j, cStride,
-                                minimum(tileColumns, pass.columns - j), accumulate});
+    multiplyPieces(block.rows,
+                   {block.pieces, block.count, block.rowStep, matrix + j * pass.depth, c + j, cStride,
+                    minimum(tileColumns, pass.columns - j), accumulate, bias == nullptr ? nullptr : bias + j});
 }
 
 constexpr int rowsProjected = 7;  // at once, so that so many sums are under way
@@ -227,37 +228,31 @@ PUSHFORWARD_INLINE void storeFirst(float* to, Float x, int64_t count) {
     storePartial(to, x, static_cast<int>(count));
 }
 
-/** slopes[row] = act'(z) if it is wanted; y = act(z) if `write`, z = y + b. Rows of slopes are the pass's columns, whole vectors, apart. */
+/**
+ * y holds z = x * w + b: slopes = act'(z) if it is wanted, then y = act(z) if `write`. Rows of slopes are the pass's columns apart. Rows of y
+ * that are all columns of it follow each other: they are one line.
+ */
 void finishPrimal(const Convolution& v, const Pass& pass, int64_t row, int64_t rows, bool write, float* slopes,
-                  float* z, float* scratch) {
-  const bool slope = v.slope != nullptr && pass.directions > 0;
-  if (!slope && !(write && (v.b != nullptr || v.activation != nullptr))) return;
-  const int64_t stride = roundUp(pass.columns, lanes), together = maximum(1, microBlock / stride);
-  for (int64_t i = 0; i < rows; i += together) {
-    const int64_t count = minimum(together, rows - i);
-    float* y = v.y + (row + i) * v.cut.columns + pass.column;
-    for (int64_t t = 0; t < count; ++t)
-      for (int64_t j = 0; j < pass.columns; j += lanes) {
-        Float value = loadFirst(y + t * v.cut.columns + j, pass.columns - j);
-        if (v.b != nullptr) value = value + loadFirst(v.b + pass.column + j, pass.columns - j);
-        store(z + t * stride + j, value);
-      }
-    const float* input[1] = {z};
-    float* output[1] = {slopes + i * stride};
-    if (slope) runMicroProgram(*v.slope, count * stride, input, output, scratch);
-    if (!write) continue;
-    output[0] = z;
-    if (v.activation != nullptr) runMicroProgram(*v.activation, count * stride, input, output, scratch);
-    for (int64_t t = 0; t < count; ++t)
-      for (int64_t j = 0; j < pass.columns; j += lanes)
-        storeFirst(y + t * v.cut.columns + j, load(z + t * stride + j), pass.columns - j);
-  }
+                  float* scratch) {
+  const bool slope = v.slope != nullptr && pass.directions > 0, activation = write && v.activation != nullptr;
+  if (!slope && !activation) return;
+  const bool whole = pass.columns == v.cut.columns;
+  const int64_t lines = whole ? 1 : rows, line = whole ? rows * pass.columns : pass.columns;
+  for (int64_t i = 0; i < lines; ++i)
+    for (int64_t j = 0; j < line; j += microBlock) {
+      float* y = v.y + (row + i) * v.cut.columns + pass.column + j;
+      const float* input[1] = {y};
+      float* output[1] = {slopes + i * pass.columns + j};
+      if (slope) runMicroProgram(*v.slope, minimum(microBlock, line - j), input, output, scratch);
+      output[0] = y;
+      if (activation) runMicroProgram(*v.activation, minimum(microBlock, line - j), input, output, scratch);
+    }
 }
 
 /** ẏ_k += Σ_q projection_kq b_kqᵀ; with the last of the depth ẏ_k = slope ⊙ (ẏ_k + ḃ_k). `ready`: ẏ_k holds something already. */
 void finishTangent(const Convolution& v, const Pass& pass, int64_t direction, int64_t row, int64_t rows, bool ready,
                    const float* projection, const float* slopes) {
-  const int64_t rank = v.lowRank() ? v.wDotKind.rank : 0, stride = roundUp(pass.columns, lanes);
+  const int64_t rank = v.lowRank() ? v.wDotKind.rank : 0;
   const bool bias = pass.last && v.bDotKind.kind != TangentKind::zero, slope = pass.last && v.slope != nullptr;
   if (ready && rank == 0 && !bias && !slope) return;
   const float* biases = v.biases + direction * v.cut.columnBlock;
@@ -271,7 +266,7 @@ void finishTangent(const Convolution& v, const Pass& pass, int64_t direction, in
         sum = multiplyAdd(broadcast(projection[(direction * rank + q) * tileRows + i]),
                           loadFirst(right + q * v.cut.columnBlock + j, left), sum);
       if (bias) sum = sum + loadFirst(biases + j, left);
-      if (slope) sum = sum * load(slopes + i * stride + j);
+      if (slope) sum = sum * load(slopes + i * pass.columns + j);
       storeFirst(to + j, sum, left);
     }
   }
@@ -299,7 +294,7 @@ void multiplyGroup(const Convolution& v, const Pass& pass, const Group& group, f
   const Cut& cut = v.cut;
   float *patches = scratch, *projections = patches + cut.grouping.floats;
   float* slopes = projections + projectionsOf(cut);
-  float *z = slopes + tileRows * cut.columnBlock, *micro = z + microBlock;
+  float* micro = slopes + tileRows * cut.columnBlock + lanes;
   const bool primal = pass.direction == 0, dense = v.denseTangent();
   const auto fetch = [&](const float* image) {
     fetchPatches(v.patches, cut.grouping, group, image, pass.begin, pass.depth, patches);
@@ -318,7 +313,8 @@ void multiplyGroup(const Convolution& v, const Pass& pass, const Group& group, f
         multiplyBlock(pass, block, v.wPacked, slopes, cut.columnBlock, false);
         scatterRows(v, pass, slopes, block.pixel, block.rows);
       } else if (primal) {
-        multiplyBlock(pass, block, v.wPacked, v.y + block.pixel * cut.columns + pass.column, cut.columns, !pass.first);
+        multiplyBlock(pass, block, v.wPacked, v.y + block.pixel * cut.columns + pass.column, cut.columns, !pass.first,
+                      pass.last && v.b != nullptr ? v.b + pass.column : nullptr);
       }
       for (int64_t k = 0; dense && k < pass.directions; ++k)
         multiplyBlock(pass, block, v.tangents + k * cut.matrix, tangentAt(k, block), cut.columns, !pass.first);
@@ -335,7 +331,7 @@ void multiplyGroup(const Convolution& v, const Pass& pass, const Group& group, f
   const bool ready = dense || v.stacked || (v.lowRank() && !pass.first);
   const bool lastPass = pass.direction + pass.directions >= v.directions;
   forAll([&](const Block& block) {
-    if (pass.last) finishPrimal(v, pass, block.pixel, block.rows, lastPass, slopes, z, micro);
+    if (pass.last) finishPrimal(v, pass, block.pixel, block.rows, lastPass, slopes, micro);
     for (int64_t k = 0; k < pass.directions; ++k)
       finishTangent(v, pass, k, block.pixel, block.rows, ready, projectionOf(block), slopes);
   });

@@ -1,6 +1,7 @@
 // The products of a convolution, from images as they lie in memory: nothing is copied into rows or transposed. A tile broadcasts from
 // places that lie a fixed distance apart, which costs nothing, where gathering the patches of 14 pixels takes a fifth of the time of
-// multiplying them by 64 filters. Each element is one chain of multiply-adds in the order of p, added to what c holds if `accumulate`.
+// multiplying them by 64 filters. Each element is one chain of multiply-adds in the order of p, added to what c holds if `accumulate`; `bias`
+// (nullptr: none) is added last.
 #pragma once
 #include "cpu/gemm/product.h"
 
@@ -12,22 +13,31 @@ struct Piece {
   int64_t length;
 };
 
-/** The first `columns` of a tile of sums to c. */
+/** c (+)= sum + bias for the first `columns` of a tile. */
 template <int rows, int vectors>
 PUSHFORWARD_INLINE void writeTile(const Float (&sum)[rows][vectors], float* c, int64_t cStride, int64_t columns,
-                                  bool accumulate) {
-#pragma GCC unroll 16
-  for (int i = 0; i < rows; ++i)
+                                  bool accumulate, const float* bias) {
 #pragma GCC unroll 4
-    for (int v = 0; v < vectors; ++v) {
-      float* to = c + i * cStride + v * lanes;
-      const int64_t count = columns - v * lanes;
-      if (count >= lanes)
-        store(to, accumulate ? load(to) + sum[i][v] : sum[i][v]);
-      else if (count > 0)
-        storePartial(to, accumulate ? loadPartial(to, static_cast<int>(count)) + sum[i][v] : sum[i][v],
-                     static_cast<int>(count));
+  for (int v = 0; v < vectors; ++v) {
+    const int count = static_cast<int>(minimum(lanes, columns - v * lanes));
+    if (count == lanes) {
+      const Float last = bias == nullptr ? Float{} : load(bias + v * lanes);
+#pragma GCC unroll 16
+      for (int i = 0; i < rows; ++i) {
+        float* to = c + i * cStride + v * lanes;
+        const Float value = accumulate ? load(to) + sum[i][v] : sum[i][v];
+        store(to, bias == nullptr ? value : value + last);
+      }
+    } else if (count > 0) {
+      const Float last = bias == nullptr ? Float{} : loadPartial(bias + v * lanes, count);
+#pragma GCC unroll 16
+      for (int i = 0; i < rows; ++i) {
+        float* to = c + i * cStride + v * lanes;
+        const Float value = accumulate ? loadPartial(to, count) + sum[i][v] : sum[i][v];
+        storePartial(to, bias == nullptr ? value : value + last, count);
+      }
     }
+  }
 }
 
 /** A line of the left operand is the elements of all pieces in turn, `rowStep` floats further on for each row; b is a packed panel. */
@@ -38,9 +48,10 @@ struct PieceProduct {
   float* c;
   int64_t cStride, columns;
   bool accumulate;
+  const float* bias;
 };
 
-/** c[i, j] (+)= Σ_p a[i, p] b[p, j]. */
+/** c[i, j] (+)= Σ_p a[i, p] b[p, j] + bias[j]. */
 template <int rows, int vectors>
 static void multiplyPiecesBy(const PieceProduct& m) {
   // One register of the address serves three rows: base, base + step, base + 2·step are addressing modes.
@@ -74,7 +85,7 @@ static void multiplyPiecesBy(const PieceProduct& m) {
       b += tileColumns;
     }
   }
-  writeTile(sum, m.c, m.cStride, m.columns, m.accumulate);
+  writeTile(sum, m.c, m.cStride, m.columns, m.accumulate, m.bias);
 }
 
 /** Places of a and b of the first pixel of a run. */
@@ -115,7 +126,7 @@ static void multiplyRunsBy(const RunProduct& m) {
       b += m.bStep;
     }
   }
-  writeTile(sum, m.c, m.cStride, m.columns, m.accumulate);
+  writeTile(sum, m.c, m.cStride, m.columns, m.accumulate, nullptr);
 }
 
 /** rows ≤ tileRows, m.columns ≤ tileColumns. */

@@ -13,7 +13,7 @@ namespace {
 constexpr int64_t pixelsTogether = 256;                  // in a step whose patches are copied
 constexpr int64_t blocksTogether = lanes == 16 ? 16 : 32;  // of rows of w̄, then
 constexpr int64_t copiedStride = tileRows * blocksTogether;
-constexpr int64_t partialFloats = 262144;  // 1 MB for the sums of all pieces
+constexpr int64_t partialFloats = 1 << 20;  // 4 MB for the sums of all pieces
 constexpr int64_t tasks = 16;
 constexpr int64_t maxRuns = groupPixels;
 
@@ -21,7 +21,7 @@ struct Split {
   Patches patches;
   Grouping grouping;
   int64_t pixels, depth, filters;
-  int64_t line;            // rows of w̄ that belong together are cut into equal blocks
+  int64_t line, parts;     // rows of w̄ that lie together in a patch are cut into equal blocks
   int64_t blocks;          // of all lines
   int64_t shares, tall;    // of `tall` blocks
   int64_t pieces, length;  // of `length` steps
@@ -38,7 +38,8 @@ Split splitOf(const Conv2dShape& c) {
   s.depth = s.patches.depth();
   s.filters = c.filters;
   s.line = maximum(1, s.grouping.inPlace ? tapsOfPiece(s.patches) * c.channels : s.depth);
-  s.blocks = s.depth / s.line * blockCount(s.line);
+  s.parts = blockCount(s.line);
+  s.blocks = s.depth / s.line * s.parts;
   s.steps = s.grouping.inPlace ? s.grouping.count : ceilDivide(s.pixels, pixelsTogether);
   const int64_t room = partialFloats / maximum(1, s.depth * s.filters);
   const int64_t pieces = limited(minimum(tasks, s.pixels / 2048), 1, maximum(1, room));
@@ -59,58 +60,66 @@ size_t pullbackScratch(const void* parameters, int threads) {
   return static_cast<size_t>(4 * (partialsOf(s) + threads * threadFloats(s)));
 }
 
-/** The first row of w̄ of a block, and how many it has. */
-int64_t rowOf(const Split& s, int64_t block) {
-  const int64_t each = blockCount(s.line);
-  return block / each * s.line + blockBegin(s.line, block % each);
+/** A block of rows of w̄: block `part` of a line. */
+struct Rows {
+  int64_t line, part, first, count;
+};
+Rows rowsAt(const Split& s, int64_t line, int64_t part) {
+  const int64_t begin = part * s.line / s.parts, end = (part + 1) * s.line / s.parts;
+  return {line, part, line * s.line + begin, end - begin};
 }
-int64_t rowsOf(const Split& s, int64_t block) {
-  const int64_t each = blockCount(s.line);
-  return blockBegin(s.line, block % each + 1) - blockBegin(s.line, block % each);
+Rows rowsOf(const Split& s, int64_t block) { return rowsAt(s, block / s.parts, block % s.parts); }
+Rows after(const Split& s, const Rows& rows) {
+  return rows.part + 1 < s.parts ? rowsAt(s, rows.line, rows.part + 1) : rowsAt(s, rows.line + 1, 0);
 }
 
-/** Pixels of a step: `count` runs of `pixels` neighbours, the first at `first`, `apart` pixels from one another. */
+/** Pixels of a step: `count` runs of `length` neighbours, the first at `first`, `apart` pixels from one another. */
 struct Pixels {
-  int64_t first, count, pixels, apart;
+  int64_t first, count, length, apart;
 };
 
-/** Blocks [begin, end) of w̄ (+)= patches of a step times δ; column 0 of patches of run r and block i is at place(r, i). */
+/** Patches of a step: element `row` of the first pixel's at place(row), aStep floats between neighbours, runApart between runs. */
 template <class Place>
-void multiplyStep(const Split& s, const Pixels& step, int64_t begin, int64_t end, int64_t aStep, const Place& place,
-                  const float* delta, float* panel, float* out, bool accumulate) {
+void multiplyStep(const Split& s, const Pixels& step, int64_t begin, int64_t end, int64_t aStep, int64_t runApart,
+                  const Place& place, const float* delta, float* panel, float* out, bool accumulate) {
   Run runs[maxRuns];
-  for (int64_t j = 0; j < s.filters; j += tileColumns) {
-    const int64_t width = minimum(tileColumns, s.filters - j);
-    const bool packed = width % lanes != 0;  // a tile reads whole vectors
-    for (int64_t r = 0; r < step.count; ++r) {
-      const float* from = delta + (step.first + r * step.apart) * s.filters + j;
-      runs[r].b = packed ? panel + r * step.pixels * tileColumns : from;
-      if (packed) packColumns({from, s.filters, 1}, width, step.pixels, panel + r * step.pixels * tileColumns);
-    }
-    for (int64_t i = begin; i < end; ++i) {
-      for (int64_t r = 0; r < step.count; ++r) runs[r].a = place(r, i);
-      multiplyRuns(rowsOf(s, i), {runs, step.count, step.pixels, aStep, packed ? tileColumns : s.filters,
-                                  out + rowOf(s, i) * s.filters + j, s.filters, width, accumulate});
+  // A tile reads whole vectors of δ.
+  const int64_t rest = s.filters % lanes == 0 ? 0 : s.filters % tileColumns;
+  for (int64_t r = 0; rest != 0 && r < step.count; ++r)
+    packColumns({delta + (step.first + r * step.apart) * s.filters + s.filters - rest, s.filters, 1}, rest, step.length,
+                panel + r * step.length * tileColumns);
+  Rows rows = rowsOf(s, begin);
+  for (int64_t i = begin; i < end; ++i, rows = after(s, rows)) {
+    const float* a = place(rows);
+    for (int64_t r = 0; r < step.count; ++r) runs[r].a = a + r * runApart;
+    for (int64_t j = 0; j < s.filters; j += tileColumns) {
+      const int64_t width = minimum(tileColumns, s.filters - j);
+      const bool packed = width == rest;
+      for (int64_t r = 0; r < step.count; ++r)
+        runs[r].b = packed ? panel + r * step.length * tileColumns
+                           : delta + (step.first + r * step.apart) * s.filters + j;
+      multiplyRuns(rows.count, {runs, step.count, step.length, aStep, packed ? tileColumns : s.filters,
+                                out + rows.first * s.filters + j, s.filters, width, accumulate});
     }
   }
 }
 
-/** Blocks [begin, end) of a group, in place. */
+/** Blocks [begin, end) of w̄ (+)= patches of a group, in place, times δ. */
 void multiplyStrip(const Split& s, const float* x, int64_t index, int64_t begin, int64_t end, const float* delta,
                    float* scratch, float* out, bool accumulate) {
   const Patches& patches = s.patches;
   const Grouping& g = s.grouping;
   const Group group = groupAt(patches, g, s.pixels, index);
-  const int64_t first = rowOf(s, begin), last = rowOf(s, end - 1);
+  const int64_t first = rowsOf(s, begin).first, last = rowsOf(s, end - 1).first;
   fetchPatches(patches, g, group, x, first, last + 1 - first, scratch);
-  const auto place = [&](int64_t r, int64_t i) {
+  const auto place = [&](const Rows& rows) {
     Piece piece;
-    piecesAt(patches, g, scratch, r, 0, rowOf(s, i), 1, &piece);
+    piecesOf(patches, g, scratch, rows.first, 1, &piece);
     return piece.from;
   };
   const Pixels step = {firstPixel(patches, group), group.rows, group.columns, patches.resultWidth};
-  multiplyStep(s, step, begin, end, patches.stride[1] * patches.channels, place, delta, scratch + g.floats, out,
-               accumulate);
+  multiplyStep(s, step, begin, end, patches.stride[1] * patches.channels, g.pitch, place, delta, scratch + g.floats,
+               out, accumulate);
 }
 
 /** The same of 256 pixels, whose patches are copied, some blocks at a time. */
@@ -118,12 +127,12 @@ void multiplyCopied(const Split& s, const float* x, int64_t index, int64_t begin
                     float* scratch, float* out, bool accumulate) {
   const int64_t first = index * pixelsTogether, count = minimum(pixelsTogether, s.pixels - first);
   for (int64_t i = begin; i < end; i += blocksTogether) {
-    const int64_t next = minimum(end, i + blocksTogether), row = rowOf(s, i);
-    gatherPatches(s.patches, x, first, count, row, rowOf(s, next - 1) + rowsOf(s, next - 1) - row, scratch,
-                  copiedStride);
-    multiplyStep(s, {first, 1, count, 0}, i, next, copiedStride,
-                 [&](int64_t, int64_t block) { return scratch + rowOf(s, block) - row; }, delta,
-                 scratch + patchFloats(s), out, accumulate);
+    const int64_t next = minimum(end, i + blocksTogether), row = rowsOf(s, i).first;
+    const Rows last = rowsOf(s, next - 1);
+    gatherPatches(s.patches, x, first, count, row, last.first + last.count - row, scratch, copiedStride);
+    multiplyStep(s, {first, 1, count, 0}, i, next, copiedStride, 0,
+                 [&](const Rows& rows) { return scratch + rows.first - row; }, delta, scratch + patchFloats(s), out,
+                 accumulate);
   }
 }
 

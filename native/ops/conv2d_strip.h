@@ -118,16 +118,15 @@ PUSHFORWARD_INLINE void fetchPatches(const Patches& s, const Grouping& g, const 
     gatherPatches(s, image, firstPixel(s, group), group.columns, begin, depth, room, patchStride);
 }
 
-/** Elements [begin, begin + depth) of the patch of the pixel at (row, column) of a strip. */
-PUSHFORWARD_INLINE int64_t piecesAt(const Patches& s, const Grouping& g, const float* strip, int64_t row, int64_t column,
-                                    int64_t begin, int64_t depth, Piece* pieces) {
+/** Elements [begin, begin + depth) of the patch of the first pixel of a strip. */
+PUSHFORWARD_INLINE int64_t piecesOf(const Patches& s, const Grouping& g, const float* strip, int64_t begin,
+                                    int64_t depth, Piece* pieces) {
   const int64_t taps = tapsOfPiece(s), size = taps * s.channels, perRow = s.taps[1] / taps;
   int64_t count = 0;
-  for (int64_t p = begin; p < begin + depth;) {
-    const int64_t piece = p / size, within = p % size, length = minimum(size - within, begin + depth - p);
-    const int64_t x = column * s.stride[1] + piece % perRow * s.dilation[1];
-    pieces[count++] = {strip + (row + piece / perRow) * g.pitch + x * s.channels + within, length};
-    p += length;
+  for (int64_t p = begin; p < begin + depth; p += pieces[count++].length) {
+    const int64_t piece = p / size, within = p % size;
+    pieces[count] = {strip + piece / perRow * g.pitch + piece % perRow * s.dilation[1] * s.channels + within,
+                     minimum(size - within, begin + depth - p)};
   }
   return count;
 }
@@ -136,16 +135,20 @@ PUSHFORWARD_INLINE int64_t piecesAt(const Patches& s, const Grouping& g, const f
 template <class F>
 PUSHFORWARD_INLINE void forBlocks(const Patches& s, const Grouping& g, const Group& group, int64_t begin, int64_t depth,
                                   const float* room, const F& f) {
+  Piece first[maxPieces];
+  first[0] = {room, depth};
   Block block;
   block.index = 0;
+  block.rowStep = g.inPlace ? s.stride[1] * s.channels : patchStride;
+  block.count = g.inPlace ? piecesOf(s, g, room, begin, depth, first) : 1;
+  const int64_t across = blockCount(group.columns), pixel = firstPixel(s, group);
   for (int64_t row = 0; row < group.rows; ++row)
-    for (int64_t i = 0; i < blockCount(group.columns); ++i, ++block.index) {
-      const int64_t column = blockBegin(group.columns, i);
-      block.pixel = firstPixel(s, group) + row * s.resultWidth + column;
-      block.rows = blockBegin(group.columns, i + 1) - column;
-      block.rowStep = g.inPlace ? s.stride[1] * s.channels : patchStride;
-      block.count = g.inPlace ? piecesAt(s, g, room, row, column, begin, depth, block.pieces) : 1;
-      if (!g.inPlace) block.pieces[0] = {room, depth};
+    for (int64_t i = 0, column = 0; i < across; ++i, column += block.rows, ++block.index) {
+      const int64_t offset = row * g.pitch + column * block.rowStep;
+      for (int64_t piece = 0; piece < block.count; ++piece)
+        block.pieces[piece] = {first[piece].from + offset, first[piece].length};
+      block.pixel = pixel + row * s.resultWidth + column;
+      block.rows = (i + 1) * group.columns / across - column;  // blockBegin without its division
       f(block);
     }
 }

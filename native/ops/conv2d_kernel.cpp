@@ -62,7 +62,7 @@ struct Convolution {
   TangentOperand wDotKind, bDotKind;
   int64_t directions;
   const MicroProgram *activation, *slope;  // nullptr where there is none
-  bool stacked;
+  bool stacked, relu;
   const float *x = nullptr, *w = nullptr, *b = nullptr, *xDot = nullptr, *wDot = nullptr, *bDot = nullptr;
   float *y = nullptr, *yDot = nullptr;
   float *wPacked = nullptr, *tangents = nullptr, *biases = nullptr, *threadScratch = nullptr;
@@ -80,8 +80,11 @@ struct Convolution {
 /** Of a group: the projections of its blocks on all factors. */
 int64_t projectionsOf(const Cut& cut) { return roundUp(blocksOf(cut.grouping) * cut.factors * tileRows, 16); }
 
+/** Of a group: act' at all results of a pass; or a block of x̄ on its way to a lattice. */
+int64_t slopesOf(const Cut& cut) { return blocksOf(cut.grouping) * tileRows * cut.columnBlock + lanes; }
+
 int64_t threadFloats(const Cut& cut) {
-  return cut.grouping.floats + projectionsOf(cut) + tileRows * cut.columnBlock + lanes + microScratch;
+  return cut.grouping.floats + projectionsOf(cut) + roundUp(slopesOf(cut), 16) + microScratch;
 }
 
 size_t scratchOf(const Cut& cut, int threads) {
@@ -167,13 +170,23 @@ void prepare(const Convolution& v, const Pass& pass) {
   });
 }
 
-/** c [rows, columns of the pass] (+)= patches times a matrix of the pass + bias. */
+/** c [rows, columns of the pass] = patches times a matrix of the pass (nullptr: 0), ended. */
 void multiplyBlock(const Pass& pass, const Block& block, const float* matrix, float* c, int64_t cStride,
-                   bool accumulate, const float* bias = nullptr) {
-  for (int64_t j = 0; j < pass.columns; j += tileColumns)
+                   const Ending& ending) {
+  const auto along = [](const float* columns, int64_t j) { return columns == nullptr ? nullptr : columns + j; };
+  for (int64_t j = 0; j < pass.columns; j += tileColumns) {
+    Ending e = ending;
+    e.right = along(e.right, j), e.bias = along(e.bias, j), e.slopes = along(e.slopes, j), e.gate = along(e.gate, j);
     multiplyPieces(block.rows,
-                   {block.pieces, block.count, block.rowStep, matrix + j * pass.depth, c + j, cStride,
-                    minimum(tileColumns, pass.columns - j), accumulate, bias == nullptr ? nullptr : bias + j});
+                   {block.pieces, matrix == nullptr ? 0 : block.count, block.rowStep, along(matrix, j * pass.depth),
+                    c + j, cStride, minimum(tileColumns, pass.columns - j), e});
+  }
+}
+
+Ending accumulating(bool accumulate) {
+  Ending ending{};
+  ending.accumulate = accumulate;
+  return ending;
 }
 
 constexpr int rowsProjected = 7;  // at once, so that so many sums are under way
@@ -218,29 +231,19 @@ void project(const Convolution& v, const Pass& pass, const Block& block, float* 
                     v.leftFactors() + f * v.cut.depthBlock, scale, projection + f * tileRows + row);
 }
 
-PUSHFORWARD_INLINE Float loadFirst(const float* from, int64_t count) {
-  return count >= lanes ? load(from) : loadPartial(from, static_cast<int>(count));
-}
-PUSHFORWARD_INLINE void storeFirst(float* to, Float x, int64_t count) {
-  if (count >= lanes)
-    store(to, x);
-  else
-    storePartial(to, x, static_cast<int>(count));
-}
-
 /**
  * y holds z = x * w + b: slopes = act'(z) if it is wanted, then y = act(z) if `write`. Rows of slopes are the pass's columns apart. Rows of y
  * that are all columns of it follow each other: they are one line.
  */
-void finishPrimal(const Convolution& v, const Pass& pass, int64_t row, int64_t rows, bool write, float* slopes,
-                  float* scratch) {
+void runActivation(const Convolution& v, const Pass& pass, const Block& block, bool write, float* slopes,
+                   float* scratch) {
   const bool slope = v.slope != nullptr && pass.directions > 0, activation = write && v.activation != nullptr;
   if (!slope && !activation) return;
   const bool whole = pass.columns == v.cut.columns;
-  const int64_t lines = whole ? 1 : rows, line = whole ? rows * pass.columns : pass.columns;
+  const int64_t lines = whole ? 1 : block.rows, line = whole ? block.rows * pass.columns : pass.columns;
   for (int64_t i = 0; i < lines; ++i)
     for (int64_t j = 0; j < line; j += microBlock) {
-      float* y = v.y + (row + i) * v.cut.columns + pass.column + j;
+      float* y = v.y + (block.pixel + i) * v.cut.columns + pass.column + j;
       const float* input[1] = {y};
       float* output[1] = {slopes + i * pass.columns + j};
       if (slope) runMicroProgram(*v.slope, minimum(microBlock, line - j), input, output, scratch);
@@ -249,27 +252,34 @@ void finishPrimal(const Convolution& v, const Pass& pass, int64_t row, int64_t r
     }
 }
 
-/** ẏ_k += Σ_q projection_kq b_kqᵀ; with the last of the depth ẏ_k = slope ⊙ (ẏ_k + ḃ_k). `ready`: ẏ_k holds something already. */
-void finishTangent(const Convolution& v, const Pass& pass, int64_t direction, int64_t row, int64_t rows, bool ready,
-                   const float* projection, const float* slopes) {
-  const int64_t rank = v.lowRank() ? v.wDotKind.rank : 0;
-  const bool bias = pass.last && v.bDotKind.kind != TangentKind::zero, slope = pass.last && v.slope != nullptr;
-  if (ready && rank == 0 && !bias && !slope) return;
-  const float* biases = v.biases + direction * v.cut.columnBlock;
-  const float* right = v.rightFactors() + direction * rank * v.cut.columnBlock;
-  for (int64_t i = 0; i < rows; ++i) {
-    float* to = v.yDot + ((pass.direction + direction) * v.cut.pixels + row + i) * v.cut.columns + pass.column;
-    for (int64_t j = 0; j < pass.columns; j += lanes) {
-      const int64_t left = pass.columns - j;
-      Float sum = ready ? loadFirst(to + j, left) : Float{};
-      for (int64_t q = 0; q < rank; ++q)
-        sum = multiplyAdd(broadcast(projection[(direction * rank + q) * tileRows + i]),
-                          loadFirst(right + q * v.cut.columnBlock + j, left), sum);
-      if (bias) sum = sum + loadFirst(biases + j, left);
-      if (slope) sum = sum * load(slopes + i * pass.columns + j);
-      storeFirst(to + j, sum, left);
-    }
+/** ẏ_k + Σ_q projection_kq b_kqᵀ, and with the last of the depth slope ⊙ (ẏ_k + ḃ_k). */
+Ending endingOf(const Convolution& v, const Pass& pass, int64_t direction, const Block& block, bool accumulate,
+                const float* projections, const float* slopes) {
+  const Cut& cut = v.cut;
+  Ending ending = accumulating(accumulate);
+  if (v.lowRank()) {
+    const int64_t rank = v.wDotKind.rank;
+    ending.rank = rank;
+    ending.left = projections + (block.index * cut.factors + direction * rank) * tileRows;
+    ending.right = v.rightFactors() + direction * rank * cut.columnBlock;
+    ending.rightStride = cut.columnBlock;
   }
+  if (!pass.last) return ending;
+  if (v.bDotKind.kind != TangentKind::zero) ending.bias = v.biases + direction * cut.columnBlock;
+  if (v.relu) ending.gate = v.y + block.pixel * cut.columns + pass.column;
+  if (v.slope != nullptr) ending.slopes = slopes;
+  ending.slopeStride = pass.columns;
+  return ending;
+}
+
+PUSHFORWARD_INLINE Float loadFirst(const float* from, int64_t count) {
+  return count >= lanes ? load(from) : loadPartial(from, static_cast<int>(count));
+}
+PUSHFORWARD_INLINE void storeFirst(float* to, Float x, int64_t count) {
+  if (count >= lanes)
+    store(to, x);
+  else
+    storePartial(to, x, static_cast<int>(count));
 }
 
 /** A block of x̄ to the pixels of the lattice. */
@@ -293,48 +303,44 @@ void scatterRows(const Convolution& v, const Pass& pass, const float* tile, int6
 void multiplyGroup(const Convolution& v, const Pass& pass, const Group& group, float* scratch) {
   const Cut& cut = v.cut;
   float *patches = scratch, *projections = patches + cut.grouping.floats;
-  float* slopes = projections + projectionsOf(cut);
-  float* micro = slopes + tileRows * cut.columnBlock + lanes;
+  float *slopes = projections + projectionsOf(cut), *micro = slopes + roundUp(slopesOf(cut), 16);
   const bool primal = pass.direction == 0, dense = v.denseTangent();
+  const bool write = pass.direction + pass.directions >= v.directions;
   const auto fetch = [&](const float* image) {
     fetchPatches(v.patches, cut.grouping, group, image, pass.begin, pass.depth, patches);
   };
   const auto forAll = [&](const auto& f) {
     forBlocks(v.patches, cut.grouping, group, pass.begin, pass.depth, patches, f);
   };
-  const auto tangentAt = [&](int64_t k, const Block& block) {
-    return v.yDot + ((pass.direction + k) * cut.pixels + block.pixel) * cut.columns + pass.column;
+  const auto slopesAt = [&](const Block& block) { return slopes + block.index * tileRows * pass.columns; };
+  const auto tangent = [&](const Block& block, int64_t k, const float* matrix, bool accumulate, bool end) {
+    float* to = v.yDot + ((pass.direction + k) * cut.pixels + block.pixel) * cut.columns + pass.column;
+    multiplyBlock(
+        pass, block, matrix, to, cut.columns,
+        end ? endingOf(v, pass, k, block, accumulate, projections, slopesAt(block)) : accumulating(accumulate));
   };
-  const auto projectionOf = [&](const Block& block) { return projections + block.index * cut.factors * tileRows; };
-  if (primal || dense || v.lowRank()) {
-    fetch(v.x);
-    forAll([&](const Block& block) {
-      if (v.scattered()) {
-        multiplyBlock(pass, block, v.wPacked, slopes, cut.columnBlock, false);
-        scatterRows(v, pass, slopes, block.pixel, block.rows);
-      } else if (primal) {
-        multiplyBlock(pass, block, v.wPacked, v.y + block.pixel * cut.columns + pass.column, cut.columns, !pass.first,
-                      pass.last && v.b != nullptr ? v.b + pass.column : nullptr);
-      }
-      for (int64_t k = 0; dense && k < pass.directions; ++k)
-        multiplyBlock(pass, block, v.tangents + k * cut.matrix, tangentAt(k, block), cut.columns, !pass.first);
-      if (v.lowRank()) project(v, pass, block, projectionOf(block));
-    });
-  }
+  if (primal || dense || v.lowRank()) fetch(v.x);
+  forAll([&](const Block& block) {
+    if (v.scattered()) {
+      multiplyBlock(pass, block, v.wPacked, slopes, cut.columnBlock, accumulating(false));
+      return scatterRows(v, pass, slopes, block.pixel, block.rows);
+    }
+    if (primal) {
+      Ending ending = accumulating(!pass.first);
+      ending.bias = pass.last && v.b != nullptr ? v.b + pass.column : nullptr;
+      ending.clamp = pass.last && v.relu;
+      multiplyBlock(pass, block, v.wPacked, v.y + block.pixel * cut.columns + pass.column, cut.columns, ending);
+    }
+    if (pass.last) runActivation(v, pass, block, write, slopesAt(block), micro);
+    if (v.lowRank()) project(v, pass, block, projections + block.index * cut.factors * tileRows);
+    if (v.stacked && !dense) return;
+    for (int64_t k = 0; k < pass.directions; ++k)
+      tangent(block, k, dense ? v.tangents + k * cut.matrix : nullptr, !pass.first, !v.stacked);
+  });
   for (int64_t k = 0; v.stacked && k < pass.directions; ++k) {
     fetch(v.xDot + (pass.direction + k) * v.imageSize);
-    forAll([&](const Block& block) {
-      multiplyBlock(pass, block, v.wPacked, tangentAt(k, block), cut.columns, dense || !pass.first);
-    });
+    forAll([&](const Block& block) { tangent(block, k, v.wPacked, dense || !pass.first, true); });
   }
-  if (!pass.last && !v.lowRank()) return;
-  const bool ready = dense || v.stacked || (v.lowRank() && !pass.first);
-  const bool lastPass = pass.direction + pass.directions >= v.directions;
-  forAll([&](const Block& block) {
-    if (pass.last) finishPrimal(v, pass, block.pixel, block.rows, lastPass, slopes, micro);
-    for (int64_t k = 0; k < pass.directions; ++k)
-      finishTangent(v, pass, k, block.pixel, block.rows, ready, projectionOf(block), slopes);
-  });
 }
 
 void runPass(const Convolution& v, const Pass& pass) {
@@ -408,8 +414,16 @@ size_t inputPullbackScratch(const void* parameters, int threads) {
 Convolution convolutionOf(const KernelCall& call) {
   const Conv2dParameters& p = *static_cast<const Conv2dParameters*>(call.parameters);
   const bool stacked = p.xDot.kind == TangentKind::given;
-  Convolution v{call,         patchesOfInput(p.shape), cutOf(p),       p.wDot, p.bDot,
-                p.directions, ifAny(p.activation),     ifAny(p.slope), stacked};
+  Convolution v{call,
+                patchesOfInput(p.shape),
+                cutOf(p),
+                p.wDot,
+                p.bDot,
+                p.directions,
+                p.relu ? nullptr : ifAny(p.activation),
+                p.relu ? nullptr : ifAny(p.slope),
+                stacked,
+                p.relu != 0};
   v.imageSize = p.shape.batch * p.shape.height * p.shape.width * p.shape.channels;
   v.x = static_cast<const float*>(call.operands[0]);
   v.w = static_cast<const float*>(call.operands[1]);
@@ -436,7 +450,7 @@ void pushforwardOf(const KernelCall& call) {
 void inputPullback(const KernelCall& call) {
   const Conv2dShape& c = *static_cast<const Conv2dShape*>(call.parameters);
   forLattices(c, [&](const Patches& patches, const Lattice& lattice, const Cut& cut) {
-    Convolution v{call, patches, cut, {}, {}, 0, nullptr, nullptr, false};
+    Convolution v{call, patches, cut, {}, {}, 0, nullptr, nullptr, false, false};
     v.x = static_cast<const float*>(call.operands[0]);
     v.w = static_cast<const float*>(call.operands[1]);
     v.y = static_cast<float*>(call.operands[2]);

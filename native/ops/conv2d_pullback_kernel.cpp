@@ -10,7 +10,7 @@ namespace pushforward::cpu::PUSHFORWARD_ISA {
 
 namespace {
 
-constexpr int64_t pixelsTogether = 256;                  // in a step whose patches are copied
+constexpr int64_t pixelsTogether = 256;                    // in a step whose patches are copied
 constexpr int64_t blocksTogether = lanes == 16 ? 16 : 32;  // of rows of w̄, then
 constexpr int64_t copiedStride = tileRows * blocksTogether;
 constexpr int64_t partialFloats = 1 << 20;  // 4 MB for the sums of all pieces
@@ -96,8 +96,8 @@ void multiplyStep(const Split& s, const Pixels& step, int64_t begin, int64_t end
       const int64_t width = minimum(tileColumns, s.filters - j);
       const bool packed = width == rest;
       for (int64_t r = 0; r < step.count; ++r)
-        runs[r].b = packed ? panel + r * step.length * tileColumns
-                           : delta + (step.first + r * step.apart) * s.filters + j;
+        runs[r].b =
+            packed ? panel + r * step.length * tileColumns : delta + (step.first + r * step.apart) * s.filters + j;
       multiplyRuns(rows.count, {runs, step.count, step.length, aStep, packed ? tileColumns : s.filters,
                                 out + rows.first * s.filters + j, s.filters, width, accumulate});
     }
@@ -130,9 +130,9 @@ void multiplyCopied(const Split& s, const float* x, int64_t index, int64_t begin
     const int64_t next = minimum(end, i + blocksTogether), row = rowsOf(s, i).first;
     const Rows last = rowsOf(s, next - 1);
     gatherPatches(s.patches, x, first, count, row, last.first + last.count - row, scratch, copiedStride);
-    multiplyStep(s, {first, 1, count, 0}, i, next, copiedStride, 0,
-                 [&](const Rows& rows) { return scratch + rows.first - row; }, delta, scratch + patchFloats(s), out,
-                 accumulate);
+    multiplyStep(
+        s, {first, 1, count, 0}, i, next, copiedStride, 0, [&](const Rows& rows) { return scratch + rows.first - row; },
+        delta, scratch + patchFloats(s), out, accumulate);
   }
 }
 

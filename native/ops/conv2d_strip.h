@@ -7,11 +7,11 @@
 
 namespace pushforward::cpu::PUSHFORWARD_ISA {
 
-constexpr int64_t maxPieces = 64;               // of a patch
-constexpr int64_t stripRoom = 10240;            // floats: 40 KB, which stay in a first-level cache
-constexpr int64_t largestStrip = 65536;         // of a single block
-constexpr int64_t groupPixels = 112;            // of a strip at most: their results stay in cache until they are finished
-constexpr int64_t maxDepth = 1024;              // of a patch that is copied
+constexpr int64_t maxPieces = 64;        // of a patch
+constexpr int64_t stripRoom = 10240;     // floats: 40 KB, which stay in a first-level cache
+constexpr int64_t largestStrip = 65536;  // of a single block
+constexpr int64_t groupPixels = 112;     // of a strip at most: their results stay in cache until they are finished
+constexpr int64_t maxDepth = 1024;       // of a patch that is copied
 constexpr int64_t patchStride = maxDepth + 16;  // neighbours begin in different cache sets
 
 /** How all pixels are cut into groups: by the shape alone. */
@@ -75,8 +75,7 @@ PUSHFORWARD_INLINE Grouping groupingOf(const Patches& s, int64_t batch) {
 PUSHFORWARD_INLINE Group groupAt(const Patches& s, const Grouping& g, int64_t pixels, int64_t index) {
   if (!g.inPlace) {
     const int64_t first = index * g.columns, row = first / s.resultWidth;
-    return {row / s.resultHeight, row % s.resultHeight, first % s.resultWidth, 1,
-            minimum(g.columns, pixels - first)};
+    return {row / s.resultHeight, row % s.resultHeight, first % s.resultWidth, 1, minimum(g.columns, pixels - first)};
   }
   const int64_t x = index % g.across * g.columns, rest = index / g.across, y = rest % g.down * g.rows;
   return {rest / g.down, y, x, minimum(g.rows, s.resultHeight - y), minimum(g.columns, s.resultWidth - x)};

@@ -1,7 +1,6 @@
 // The products of a convolution, from images as they lie in memory: nothing is copied into rows or transposed. A tile broadcasts from
 // places that lie a fixed distance apart, which costs nothing, where gathering the patches of 14 pixels takes a fifth of the time of
-// multiplying them by 64 filters. Each element is one chain of multiply-adds in the order of p, added to what c holds if `accumulate`; `bias`
-// (nullptr: none) is added last.
+// multiplying them by 64 filters. Each element is one chain of multiply-adds in the order of p, and is finished (Ending) before it is stored.
 #pragma once
 #include "cpu/gemm/product.h"
 
@@ -13,30 +12,67 @@ struct Piece {
   int64_t length;
 };
 
-/** c (+)= sum + bias for the first `columns` of a tile. */
+/** What happens to c[i, j] on the way to memory, in this order; nullptr or 0 where it does not. */
+struct Ending {
+  bool accumulate;  // + c[i, j]
+  int64_t rank;     // + Σ_q left[q·tileRows + i] right[q·rightStride + j], q < rank
+  const float *left, *right;
+  int64_t rightStride;
+  const float* bias;    // + bias[j]
+  const float* slopes;  // · slopes[i·slopeStride + j]
+  int64_t slopeStride;
+  const float* gate;  // 0 unless gate, as large as c, is positive at [i, j]
+  bool clamp;         // 0 if it is not positive; NaN stays
+};
+
+template <bool whole>
+PUSHFORWARD_INLINE Float get(const float* from, int count) {
+  return whole ? load(from) : loadPartial(from, count);
+}
+
+/** Vector v of each row of a tile of sums, `count` of its columns. Step by step for all rows: one decision each. */
+template <int rows, int vectors, bool whole>
+PUSHFORWARD_INLINE void writeColumns(Float (&sum)[rows][vectors], int v, float* c, int64_t cStride, const Ending& e,
+                                     int count) {
+  const int64_t j = v * lanes;
+  const auto forRows = [&](const auto& f) {
+#pragma GCC unroll 16
+    for (int i = 0; i < rows; ++i) sum[i][v] = f(i, sum[i][v]);
+  };
+  if (e.accumulate) forRows([&](int i, Float x) { return get<whole>(c + i * cStride + j, count) + x; });
+  for (int64_t q = 0; q < e.rank; ++q) {
+    const float* left = e.left + q * tileRows;
+    const Float right = get<whole>(e.right + q * e.rightStride + j, count);
+    forRows([&](int i, Float x) { return multiplyAdd(broadcast(left[i]), right, x); });
+  }
+  if (e.bias != nullptr) {
+    const Float bias = get<whole>(e.bias + j, count);
+    forRows([&](int, Float x) { return x + bias; });
+  }
+  if (e.slopes != nullptr)
+    forRows([&](int i, Float x) { return x * get<whole>(e.slopes + i * e.slopeStride + j, count); });
+  if (e.gate != nullptr)
+    forRows([&](int i, Float x) { return select(get<whole>(e.gate + i * cStride + j, count) > 0.0f, x, Float{}); });
+  if (e.clamp) forRows([&](int, Float x) { return select(x <= 0.0f, Float{}, x); });
+  forRows([&](int i, Float x) {
+    if constexpr (whole)
+      store(c + i * cStride + j, x);
+    else
+      storePartial(c + i * cStride + j, x, count);
+    return x;
+  });
+}
+
 template <int rows, int vectors>
-PUSHFORWARD_INLINE void writeTile(const Float (&sum)[rows][vectors], float* c, int64_t cStride, int64_t columns,
-                                  bool accumulate, const float* bias) {
+PUSHFORWARD_INLINE void writeTile(Float (&sum)[rows][vectors], float* c, int64_t cStride, int64_t columns,
+                                  const Ending& ending) {
 #pragma GCC unroll 4
   for (int v = 0; v < vectors; ++v) {
     const int count = static_cast<int>(minimum(lanes, columns - v * lanes));
-    if (count == lanes) {
-      const Float last = bias == nullptr ? Float{} : load(bias + v * lanes);
-#pragma GCC unroll 16
-      for (int i = 0; i < rows; ++i) {
-        float* to = c + i * cStride + v * lanes;
-        const Float value = accumulate ? load(to) + sum[i][v] : sum[i][v];
-        store(to, bias == nullptr ? value : value + last);
-      }
-    } else if (count > 0) {
-      const Float last = bias == nullptr ? Float{} : loadPartial(bias + v * lanes, count);
-#pragma GCC unroll 16
-      for (int i = 0; i < rows; ++i) {
-        float* to = c + i * cStride + v * lanes;
-        const Float value = accumulate ? loadPartial(to, count) + sum[i][v] : sum[i][v];
-        storePartial(to, bias == nullptr ? value : value + last, count);
-      }
-    }
+    if (count == lanes)
+      writeColumns<rows, vectors, true>(sum, v, c, cStride, ending, count);
+    else if (count > 0)
+      writeColumns<rows, vectors, false>(sum, v, c, cStride, ending, count);
   }
 }
 
@@ -47,11 +83,10 @@ struct PieceProduct {
   const float* b;
   float* c;
   int64_t cStride, columns;
-  bool accumulate;
-  const float* bias;
+  Ending ending;
 };
 
-/** c[i, j] (+)= Σ_p a[i, p] b[p, j] + bias[j]. */
+/** c[i, j] = Σ_p a[i, p] b[p, j], ended. */
 template <int rows, int vectors>
 static void multiplyPiecesBy(const PieceProduct& m) {
   // One register of the address serves three rows: base, base + step, base + 2·step are addressing modes.
@@ -85,7 +120,7 @@ static void multiplyPiecesBy(const PieceProduct& m) {
       b += tileColumns;
     }
   }
-  writeTile(sum, m.c, m.cStride, m.columns, m.accumulate, m.bias);
+  writeTile(sum, m.c, m.cStride, m.columns, m.ending);
 }
 
 /** Places of a and b of the first pixel of a run. */
@@ -126,7 +161,9 @@ static void multiplyRunsBy(const RunProduct& m) {
       b += m.bStep;
     }
   }
-  writeTile(sum, m.c, m.cStride, m.columns, m.accumulate, nullptr);
+  Ending ending{};
+  ending.accumulate = m.accumulate;
+  writeTile(sum, m.c, m.cStride, m.columns, ending);
 }
 
 /** rows ≤ tileRows, m.columns ≤ tileColumns. */

@@ -106,22 +106,27 @@ int64_t windowWork(const PoolParameters& p) {
   return least(p.window[0], p.height) * least(p.window[1], p.width) * p.channels;
 }
 
-/** f(image of x, offset in y, windows' box, index offset) for every window. */
+/** A window: where its image begins in x, its result in y, its index; its place in the result. */
+struct Window {
+  int64_t image, out, index, y, x;
+};
+
+/** f(window, its box) for every window. */
 template <class F>
 PUSHFORWARD_INLINE void forWindows(const KernelCall& call, const F& f) {
   const PoolParameters& p = parametersOf(call);
   const int64_t size = p.outHeight * p.outWidth * p.channels;
   forRows(call, p.batch, p.outHeight, p.outWidth * windowWork(p), [&](int64_t n, int64_t oy) {
     const Extent y = pixelsOf(p, 0, oy, p.height);
-    const int64_t within = oy * p.outWidth * p.channels, index = n % most(1, p.indexBatch) * size + within;
-    for (int64_t ox = 0; ox < p.outWidth; ++ox) {
-      const Extent x = pixelsOf(p, 1, ox, p.width);
-      const int64_t column = ox * p.channels;
-      const int64_t high = y.high - y.low, wide = x.high - x.low, image = n * imageSize(p), out = n * size + within;
+    const int64_t row = oy * p.outWidth * p.channels, high = y.high - y.low;
+    Window window = {n * imageSize(p), n * size + row, n % most(1, p.indexBatch) * size + row, oy, 0};
+    for (; window.x < p.outWidth; ++window.x, window.out += p.channels, window.index += p.channels) {
+      const Extent x = pixelsOf(p, 1, window.x, p.width);
+      const int64_t wide = x.high - x.low;
       if (high == 2 && wide == 2)
-        f(image, out + column, BoxOfTwo{y.low, x.low}, index + column);
+        f(window, BoxOfTwo{y.low, x.low});
       else
-        f(image, out + column, Box{y.low, x.low, high, wide}, index + column);
+        f(window, Box{y.low, x.low, high, wide});
     }
   });
 }
@@ -130,9 +135,9 @@ void maxPool2d(const KernelCall& call) {
   const PoolParameters& p = parametersOf(call);
   const float* x = static_cast<const float*>(call.operands[0]);
   float* y = static_cast<float*>(call.operands[1]);
-  forWindows(call, [&](int64_t image, int64_t out, const auto& box, int64_t) {
+  forWindows(call, [&](const Window& at, const auto& box) {
     forChannels(p.channels, [&](int64_t c, int count) {
-      put(y + out + c, bestOf<false>(p, x + image, box, c, count).value, count);
+      put(y + at.out + c, bestOf<false>(p, x + at.image, box, c, count).value, count);
     });
   });
 }
@@ -141,9 +146,9 @@ void maxPool2dIndices(const KernelCall& call) {
   const PoolParameters& p = parametersOf(call);
   const float* x = static_cast<const float*>(call.operands[0]);
   int32_t* indices = static_cast<int32_t*>(call.operands[1]);
-  forWindows(call, [&](int64_t image, int64_t out, const auto& box, int64_t) {
+  forWindows(call, [&](const Window& at, const auto& box) {
     forChannels(p.channels, [&](int64_t c, int count) {
-      put(indices + out + c, bestOf<true>(p, x + image, box, c, count).pixel, count);
+      put(indices + at.out + c, bestOf<true>(p, x + at.image, box, c, count).pixel, count);
     });
   });
 }
@@ -166,12 +171,37 @@ void maxPool2dPushforward(const KernelCall& call) {
   const float *x = static_cast<const float*>(call.operands[0]), *xDot = static_cast<const float*>(call.operands[1]);
   float *y = static_cast<float*>(call.operands[2]), *yDot = static_cast<float*>(call.operands[3]);
   const int64_t images = p.batch * imageSize(p), results = p.batch * p.outHeight * p.outWidth * p.channels;
-  forWindows(call, [&](int64_t image, int64_t out, const auto& box, int64_t) {
+  forWindows(call, [&](const Window& at, const auto& box) {
     forChannels(p.channels, [&](int64_t c, int count) {
-      const Best best = bestOf<true>(p, x + image, box, c, count);
-      put(y + out + c, best.value, count);
+      const Best best = bestOf<true>(p, x + at.image, box, c, count);
+      put(y + at.out + c, best.value, count);
       for (int64_t k = 0; k < p.directions; ++k)
-        put(yDot + k * results + out + c, elementAt(p, xDot + k * images + image, box, best.pixel, c, count), count);
+        put(yDot + k * results + at.out + c, elementAt(p, xDot + k * images + at.image, box, best.pixel, c, count), count);
+    });
+  });
+}
+
+/** Window o's part of the pixels along an axis: those from where it begins to where the next one does. */
+PUSHFORWARD_INLINE Extent partOf(const PoolParameters& p, int axis, int64_t o, int64_t count, int64_t size) {
+  return {o == 0 ? 0 : o * p.stride[axis] - p.padding[axis],
+          o + 1 == count ? size : (o + 1) * p.stride[axis] - p.padding[axis]};
+}
+
+void maxPool2dPullback(const KernelCall& call) {
+  const PoolParameters& p = parametersOf(call);
+  const float *x = static_cast<const float*>(call.operands[0]), *yBar = static_cast<const float*>(call.operands[1]);
+  float* xBar = static_cast<float*>(call.operands[2]);
+  forWindows(call, [&](const Window& at, const auto& box) {
+    const Extent high = partOf(p, 0, at.y, p.outHeight, p.height), wide = partOf(p, 1, at.x, p.outWidth, p.width);
+    forChannels(p.channels, [&](int64_t c, int count) {
+      const Int best = bestOf<true>(p, x + at.image, box, c, count).pixel;
+      const Float bar = get(yBar + at.out + c, count);
+      for (int64_t iy = high.low; iy < high.high; ++iy)
+        for (int64_t ix = wide.low; ix < wide.high; ++ix) {
+          const int64_t pixel = iy * p.width + ix;
+          put(xBar + at.image + pixel * p.channels + c, select(best == static_cast<int32_t>(pixel), bar, Float{}),
+              count);
+        }
     });
   });
 }
@@ -181,9 +211,9 @@ void poolGather(const KernelCall& call) {
   const float* x = static_cast<const float*>(call.operands[0]);
   const int32_t* indices = static_cast<const int32_t*>(call.operands[1]);
   float* y = static_cast<float*>(call.operands[2]);
-  forWindows(call, [&](int64_t image, int64_t out, const auto& box, int64_t index) {
+  forWindows(call, [&](const Window& at, const auto& box) {
     forChannels(p.channels, [&](int64_t c, int count) {
-      put(y + out + c, elementAt(p, x + image, box, get(indices + index + c, count), c, count), count);
+      put(y + at.out + c, elementAt(p, x + at.image, box, get(indices + at.index + c, count), c, count), count);
     });
   });
 }
@@ -227,13 +257,13 @@ void avgPool2d(const KernelCall& call) {
   const float* x = static_cast<const float*>(call.operands[0]);
   float* y = static_cast<float*>(call.operands[1]);
   const float size = static_cast<float>(p.window[0] * p.window[1]);
-  forWindows(call, [&](int64_t image, int64_t out, const auto& box, int64_t) {
+  forWindows(call, [&](const Window& at, const auto& box) {
     forChannels(p.channels, [&](int64_t c, int count) {
       Float sum{};
       for (int64_t iy = 0; iy < box.high; ++iy)
         for (int64_t ix = 0; ix < box.wide; ++ix)
-          sum = sum + get(x + image + ((box.y + iy) * p.width + box.x + ix) * p.channels + c, count);
-      put(y + out + c, sum / size, count);
+          sum = sum + get(x + at.image + ((box.y + iy) * p.width + box.x + ix) * p.channels + c, count);
+      put(y + at.out + c, sum / size, count);
     });
   });
 }
@@ -249,6 +279,7 @@ void avgPool2dPullback(const KernelCall& call) {
 PUSHFORWARD_CPU_KERNEL(max_pool2d, maxPool2d, nullptr)
 PUSHFORWARD_CPU_KERNEL(max_pool2d_indices, maxPool2dIndices, nullptr)
 PUSHFORWARD_CPU_KERNEL(max_pool2d_pushforward, maxPool2dPushforward, nullptr)
+PUSHFORWARD_CPU_KERNEL(max_pool2d_pullback, maxPool2dPullback, nullptr)
 PUSHFORWARD_CPU_KERNEL(pool_gather, poolGather, nullptr)
 PUSHFORWARD_CPU_KERNEL(pool_scatter, poolScatter, nullptr)
 PUSHFORWARD_CPU_KERNEL(avg_pool2d, avgPool2d, nullptr)

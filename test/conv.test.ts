@@ -142,7 +142,8 @@ everySet('60 random geometries within the bound of reference', async () => {
   for (const [i, each] of fuzzed.entries()) await check(each, { fuse: i % 2 === 0, threads: 1 + (i % 2) });
 });
 
-// Depth over 1024, and columns and pixels over one block; a pullback whose pixels are split into pieces; strides that leave taps out.
+// Depth over 1024, and columns and pixels over one block; a pullback whose pixels are split into pieces; strides that leave taps out; and what
+// is multiplied in place: rows of several blocks, several rows, rows in several parts, taps and strides apart, more padding than image.
 const one = { stride: [1, 1], padding: [1, 1], dilation: [1, 1] } as const;
 const large = await Promise.all(
   (
@@ -154,6 +155,13 @@ const large = await Promise.all(
       [[1, 7, 6, 3], [4, 4, 3, 300], { ...one, stride: [2, 2] }],
       [[2, 11, 9, 3], [3, 2, 3, 5], { ...one, stride: [5, 4] }],
       [[2, 9, 11, 2], [5, 3, 2, 4], { stride: [4, 4], padding: [2, 1], dilation: [2, 3] }],
+      [[3, 11, 33, 4], [3, 3, 4, 33], one],
+      [[2, 4, 47, 70], [3, 3, 70, 20], one],
+      [[1, 3, 9, 130], [3, 3, 130, 35], one],
+      [[2, 5, 31, 3], [3, 5, 3, 18], { stride: [2, 2], padding: [1, 2], dilation: [1, 1] }],
+      [[1, 9, 29, 5], [3, 3, 5, 7], { stride: [1, 1], padding: [2, 3], dilation: [2, 3] }],
+      [[2, 6, 40, 9], [1, 1, 9, 16], { ...one, padding: [0, 0] }],
+      [[1, 1, 2, 3], [2, 9, 3, 5], { ...one, padding: [3, 10] }],
     ] as unknown as [number[], number[], Geometry['options']][]
   ).map(([x, w, options], i) => judged({ x, w, options }, 500 + i)),
 );
@@ -161,8 +169,8 @@ everySet('several blocks of depth, columns and pixels', async () => {
   for (const each of large) await check(each, { threads: 2 });
 });
 
-/** Σ r ⊙ act(x * w + b) as a function of its parameters, and forward gradients of it. */
-const estimates: readonly [x: number[], w: number[], sampler: Sampler, directions: number][] = [
+/** Σ r ⊙ act(x * w + b) as a function of its parameters, and forward gradients of it; x has a tangent where `moving`. */
+const estimates: readonly [x: number[], w: number[], sampler: Sampler, directions: number, moving?: boolean][] = [
   [[2, 5, 5, 3], [3, 3, 3, 17], gaussian(), 3],
   [[2, 5, 5, 3], [3, 3, 3, 17], rademacher(), 2],
   [[2, 5, 5, 3], [3, 3, 3, 17], lowRank({ rank: 1 }), 1],
@@ -172,9 +180,14 @@ const estimates: readonly [x: number[], w: number[], sampler: Sampler, direction
   [[1, 4, 4, 130], [3, 3, 130, 70], gaussian(), 4],
   [[1, 4, 4, 130], [3, 3, 130, 70], rademacher(), 7],
   [[1, 4, 4, 130], [3, 3, 130, 70], lowRank({ rank: 3 }), 5],
+  [[2, 5, 17, 3], [3, 3, 3, 17], lowRank({ rank: 2 }), 3, true],
+  [[2, 5, 17, 3], [3, 3, 3, 17], rademacher(), 2, true],
+  [[1, 3, 9, 130], [3, 3, 130, 70], lowRank({ rank: 3 }), 5, true],
+  [[1, 3, 9, 130], [3, 3, 130, 70], gaussian(), 4],
+  [[1, 3, 9, 2], [3, 3, 2, 40], lowRank({ rank: 1 }), 70, true],
 ];
 everySet('tangents made in the kernel are those of reference, fused and unfused', async () => {
-  for (const [i, [xShape, wShape, sampler, directions]] of estimates.entries()) {
+  for (const [i, [xShape, wShape, sampler, directions, moving]] of estimates.entries()) {
     const draws = generator(40 + i);
     const data = [xShape, wShape, [wShape[3]!]].map((shape) => drawn(shape, draws));
     const activation = i % 2 === 0 ? 'tanh' : 'relu';
@@ -182,7 +195,8 @@ everySet('tangents made in the kernel are those of reference, fused and unfused'
     for (const run of [{ device: 'reference' }, { device: 'cpu' }, { device: 'cpu', fuse: false }] as const) {
       const [x, w, b] = on(run.device, data) as [Tensor, Tensor, Tensor];
       const f = (parameters: Value[], image: Value): Value => {
-        const y = ops.conv2d(image, parameters[0]!, parameters[1]!, { padding: 1, activation });
+        const moved = moving ? ops.add(image, ops.mean(parameters[1]!)) : image;
+        const y = ops.conv2d(moved, parameters[0]!, parameters[1]!, { padding: 1, activation });
         return ops.sum(ops.mul(y, ops.sin(ops.add(y, 0.5))));
       };
       const estimate = forwardGrad(f as never, { sampler, directions, seed: 3, ...run });

@@ -200,6 +200,7 @@ Conv2dParameters parametersOf(const PlanContext& context) {
   Conv2dParameters p{};
   p.shape = convolutionOf(context.node.op->name, attributes, context.input[0]->shape, context.input[1]->shape);
   p.hasBias = context.input.size() > 2 && context.input[2];
+  p.relu = activationOf(attributes) == "relu";
   p.activation = activationMicro(activationOf(attributes));
   p.slope = slopeMicro(activationOf(attributes));
   if (context.node.op->name != "conv2d_pushforward") return p;

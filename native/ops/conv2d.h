@@ -21,12 +21,13 @@ struct Conv2dShape {
  * z = x * w + b, y = act(z); ẏ_k = act'(z) ⊙ (ẋ_k * w + x * ẇ_k + ḃ_k), k < K; tangents have K in front.
  * conv2d_primal: operands x, w, b, y; conv2d_pushforward: x, w, b, ẋ, ẇ, ḃ, y, ẏ; nullptr for b without bias and for tangents whose kind is
  * not `given`. A generated ẇ_k is a matrix [kernel·channels, filters], lowRank: scale·Σ_q a_kq b_kqᵀ; ḃ is never lowRank. activation: z → y;
- * slope: z → act'(z); both have zero ops when the activation is 'none'.
+ * slope: z → act'(z); both have zero ops when the activation is 'none'. `relu` says that it is relu, which needs no program.
  */
 struct Conv2dParameters {
   Conv2dShape shape;
   int32_t directions;
   int32_t hasBias;
+  int32_t relu;
   TangentOperand xDot, wDot, bDot;
   MicroProgram activation, slope;
 };

@@ -1,27 +1,26 @@
 // z = x * w + b, y = act(z); ẏ_k = act'(z) ⊙ (ẋ_k * w + x * ẇ_k + ḃ_k), k < K; and x̄ = δ * wᵀ, which is a convolution too. Shapes stand
 // in conv2d.h. A convolution is a product of patches [pixels, depth] and a filter [depth, filters]. Up to 1024 elements of depth and a block
-// of columns of w and of as many ẇ_k as fit into 1 MB are packed (generated) once for all pixels, shared by all threads. Then 14 pixels at a
-// time are gathered and multiplied by all of it, ẋ_k after x, and finished while they are in the cache. More directions than fit are a
-// further pass that gathers x again. A low-rank ẇ_k costs no product: the patch times a_kq gives a number, which multiplies b_kq.
+// of columns of w and of as many ẇ_k as fit into 1 MB are packed (generated) once for all pixels, shared by all threads. Then the pixels are
+// taken in groups (conv2d_strip.h), whose patches are multiplied by all of it, those of ẋ_k after those of x, and whose results are finished
+// while they are in the cache. More directions than fit are a further pass that fetches x again. A low-rank ẇ_k costs no product: the patch
+// times a_kq gives a number, which multiplies b_kq.
 #include "ops/conv2d.h"
 
 #include "cpu/gemm/bf16.h"
 #include "cpu/micro.h"
 #include "cpu/parallel.h"
 #include "cpu/tangent_panel.h"
-#include "ops/conv2d_patches.h"
+#include "ops/conv2d_strip.h"
 
 namespace pushforward::cpu::PUSHFORWARD_ISA {
 
 namespace {
 
-constexpr int64_t maxDepth = 1024;               // of a patch at once
-constexpr int64_t patchStride = maxDepth + 16;   // neighbours begin in different cache sets
 constexpr int64_t matrixRoom = 65536;            // floats of a block of w, 256 KB
 constexpr int64_t tangentRoom = 3 * matrixRoom;  // and of all tangents together
 constexpr int64_t maxColumns = microBlock;       // of a block
 constexpr int64_t maxGroup = 64;                 // directions or factors of a pass
-constexpr int64_t blocksTogether = 8;            // of tileRows pixels, in a task
+constexpr int64_t groupsTogether = 8;            // in a task
 
 /** How the work is cut: by the shape alone. */
 struct Cut {
@@ -29,11 +28,14 @@ struct Cut {
   int64_t depthBlock, columnBlock;    // of a pass
   int64_t group;                      // directions of a pass
   int64_t matrix, tangents, factors;  // floats of w, of what is made of ẇ, factors of a pass
+  Grouping grouping;                  // of the pixels
 };
 
-Cut cutOf(int64_t pixels, int64_t depth, int64_t columns, int64_t directions, const TangentOperand& wDot) {
+Cut cutOf(const Patches& patches, int64_t batch, int64_t columns, int64_t directions, const TangentOperand& wDot) {
   Cut cut{};
-  cut.pixels = pixels;
+  const int64_t depth = patches.depth();
+  cut.grouping = groupingOf(patches, batch);
+  cut.pixels = batch * patches.resultHeight * patches.resultWidth;
   cut.depth = depth;
   cut.columns = columns;
   cut.depthBlock = maximum(16, roundUp(ceilDivide(depth, maximum(1, ceilDivide(depth, maxDepth))), 16));
@@ -61,8 +63,8 @@ struct Convolution {
   TangentOperand wDotKind, bDotKind;
   int64_t directions;
   const MicroProgram *activation, *slope;  // nullptr where there is none
-  bool stacked;
-  bool bf16;  // operands of products are rounded when they are packed or gathered
+  bool stacked, relu;
+  bool bf16;  // operands of products are rounded when they are packed or fetched
   const float *x = nullptr, *w = nullptr, *b = nullptr, *xDot = nullptr, *wDot = nullptr, *bDot = nullptr;
   float *y = nullptr, *yDot = nullptr;
   float *wPacked = nullptr, *tangents = nullptr, *biases = nullptr, *threadScratch = nullptr;
@@ -77,9 +79,14 @@ struct Convolution {
   float* rightFactors() const { return tangents + cut.factors * cut.depthBlock; }
 };
 
+/** Of a group: the projections of its blocks on all factors. */
+int64_t projectionsOf(const Cut& cut) { return roundUp(blocksOf(cut.grouping) * cut.factors * tileRows, 16); }
+
+/** Of a group: act' at all results of a pass; or a block of x̄ on its way to a lattice. */
+int64_t slopesOf(const Cut& cut) { return blocksOf(cut.grouping) * tileRows * cut.columnBlock + lanes; }
+
 int64_t threadFloats(const Cut& cut) {
-  const int64_t projection = cut.factors * tileRows;
-  return tileRows * patchStride + roundUp(projection, 16) + tileRows * cut.columnBlock + microBlock + microScratch;
+  return cut.grouping.floats + projectionsOf(cut) + roundUp(slopesOf(cut), 16) + microScratch;
 }
 
 size_t scratchOf(const Cut& cut, int threads) {
@@ -166,39 +173,106 @@ void prepare(const Convolution& v, const Pass& pass) {
   });
 }
 
-/** c [rows, columns of the pass] (+)= patches times a matrix of the pass. */
-void multiplyRows(const Pass& pass, const float* gathered, const float* matrix, float* c, int64_t cStride, int64_t rows,
-                  bool accumulate) {
-  for (int64_t j = 0; j < pass.columns; j += tileColumns)
-    multiplyTileOf<patchStride, 1>(pass.depth, gathered, matrix + j * pass.depth, c + j, cStride, rows,
-                                   minimum(tileColumns, pass.columns - j), accumulate);
+/** c [rows, columns of the pass] = patches times a matrix of the pass (nullptr: 0), ended. */
+void multiplyBlock(const Pass& pass, const Block& block, const float* matrix, float* c, int64_t cStride,
+                   const Ending& ending) {
+  const auto along = [](const float* columns, int64_t j) { return columns == nullptr ? nullptr : columns + j; };
+  for (int64_t j = 0; j < pass.columns; j += tileColumns) {
+    Ending e = ending;
+    e.right = along(e.right, j), e.bias = along(e.bias, j), e.slopes = along(e.slopes, j), e.gate = along(e.gate, j);
+    multiplyPieces(block.rows,
+                   {block.pieces, matrix == nullptr ? 0 : block.count, block.rowStep, along(matrix, j * pass.depth),
+                    c + j, cStride, minimum(tileColumns, pass.columns - j), e});
+  }
 }
 
-/** projection[f][row] = scale·Σ_p patch[row][p] a_f[p] for a block of pixels, seven rows at a time so that seven sums are under way. */
-void project(const Convolution& v, const Pass& pass, const float* gathered, float* projection) {
-  constexpr int together = lanes == 16 ? 7 : tileRows;
-  static_assert(tileRows % together == 0, "whole groups of rows");
-  const float scale = static_cast<float>(1.0 / __builtin_sqrt(static_cast<double>(v.wDotKind.rank)));
-  const int64_t whole = pass.depth / lanes * lanes;
-  const int rest = static_cast<int>(pass.depth - whole);
-  for (int64_t f = 0; f < pass.directions * v.wDotKind.rank; ++f) {
-    const float* a = v.leftFactors() + f * v.cut.depthBlock;
-    for (int64_t row = 0; row < tileRows; row += together) {
-      const float* from = gathered + row * patchStride;
-      Float sum[together];
+Ending accumulating(bool accumulate) {
+  Ending ending{};
+  ending.accumulate = accumulate;
+  return ending;
+}
+
+constexpr int rowsProjected = 7;  // at once, so that so many sums are under way
+
+/** out[i] = scale·Σ_p patch[i][p] a[p] for `rows` neighbours, the first at `offset` of the pieces. */
+template <int rows>
+void projectRows(const Block& block, int64_t offset, const float* a, float scale, float* out) {
+  Float sum[rows];
 #pragma GCC unroll 16
-      for (int i = 0; i < together; ++i) sum[i] = Float{};
-      for (int64_t p = 0; p < whole; p += lanes) {
-        const Float left = load(a + p);
+  for (int i = 0; i < rows; ++i) sum[i] = Float{};
+  for (int64_t piece = 0; piece < block.count; a += block.pieces[piece++].length) {
+    const float* from = block.pieces[piece].from + offset;
+    const int64_t length = block.pieces[piece].length, whole = length / lanes * lanes;
+    const int rest = static_cast<int>(length - whole);
+    for (int64_t p = 0; p < whole; p += lanes) {
+      const Float left = load(a + p);
 #pragma GCC unroll 16
-        for (int i = 0; i < together; ++i) sum[i] = multiplyAdd(left, load(from + i * patchStride + p), sum[i]);
-      }
-      if (rest > 0)
-        for (int i = 0; i < together; ++i)
-          sum[i] = multiplyAdd(loadPartial(a + whole, rest), loadPartial(from + i * patchStride + whole, rest), sum[i]);
-      for (int i = 0; i < together; ++i) projection[f * tileRows + row + i] = scale * horizontalSum(sum[i]);
+      for (int i = 0; i < rows; ++i) sum[i] = multiplyAdd(left, load(from + i * block.rowStep + p), sum[i]);
     }
+    if (rest == 0) continue;
+    const Float left = loadPartial(a + whole, rest);
+#pragma GCC unroll 16
+    for (int i = 0; i < rows; ++i)
+      sum[i] = multiplyAdd(left, loadPartial(from + i * block.rowStep + whole, rest), sum[i]);
   }
+  for (int i = 0; i < rows; ++i) out[i] = scale * horizontalSum(sum[i]);
+}
+
+template <int most = rowsProjected>
+void projectAtMost(int64_t rows, const Block& block, int64_t offset, const float* a, float scale, float* out) {
+  if constexpr (most > 1)
+    if (rows < most) return projectAtMost<most - 1>(rows, block, offset, a, scale, out);
+  projectRows<most>(block, offset, a, scale, out);
+}
+
+/** projection[f][row] of a block on all factors of a pass. */
+void project(const Convolution& v, const Pass& pass, const Block& block, float* projection) {
+  const float scale = static_cast<float>(1.0 / __builtin_sqrt(static_cast<double>(v.wDotKind.rank)));
+  for (int64_t f = 0; f < pass.directions * v.wDotKind.rank; ++f)
+    for (int64_t row = 0; row < block.rows; row += rowsProjected)
+      projectAtMost(minimum(rowsProjected, block.rows - row), block, row * block.rowStep,
+                    v.leftFactors() + f * v.cut.depthBlock, scale, projection + f * tileRows + row);
+}
+
+/**
+ * y holds z = x * w + b: slopes = act'(z) if it is wanted, then y = act(z) if `write`. Rows of slopes are the pass's columns apart. Rows of y
+ * that are all columns of it follow each other: they are one line.
+ */
+void runActivation(const Convolution& v, const Pass& pass, const Block& block, bool write, float* slopes,
+                   float* scratch) {
+  const bool slope = v.slope != nullptr && pass.directions > 0, activation = write && v.activation != nullptr;
+  if (!slope && !activation) return;
+  const bool whole = pass.columns == v.cut.columns;
+  const int64_t lines = whole ? 1 : block.rows, line = whole ? block.rows * pass.columns : pass.columns;
+  for (int64_t i = 0; i < lines; ++i)
+    for (int64_t j = 0; j < line; j += microBlock) {
+      float* y = v.y + (block.pixel + i) * v.cut.columns + pass.column + j;
+      const float* input[1] = {y};
+      float* output[1] = {slopes + i * pass.columns + j};
+      if (slope) runMicroProgram(*v.slope, minimum(microBlock, line - j), input, output, scratch);
+      output[0] = y;
+      if (activation) runMicroProgram(*v.activation, minimum(microBlock, line - j), input, output, scratch);
+    }
+}
+
+/** ẏ_k + Σ_q projection_kq b_kqᵀ, and with the last of the depth slope ⊙ (ẏ_k + ḃ_k). */
+Ending endingOf(const Convolution& v, const Pass& pass, int64_t direction, const Block& block, bool accumulate,
+                const float* projections, const float* slopes) {
+  const Cut& cut = v.cut;
+  Ending ending = accumulating(accumulate);
+  if (v.lowRank()) {
+    const int64_t rank = v.wDotKind.rank;
+    ending.rank = rank;
+    ending.left = projections + (block.index * cut.factors + direction * rank) * tileRows;
+    ending.right = v.rightFactors() + direction * rank * cut.columnBlock;
+    ending.rightStride = cut.columnBlock;
+  }
+  if (!pass.last) return ending;
+  if (v.bDotKind.kind != TangentKind::zero) ending.bias = v.biases + direction * cut.columnBlock;
+  if (v.relu) ending.gate = v.y + block.pixel * cut.columns + pass.column;
+  if (v.slope != nullptr) ending.slopes = slopes;
+  ending.slopeStride = pass.columns;
+  return ending;
 }
 
 PUSHFORWARD_INLINE Float loadFirst(const float* from, int64_t count) {
@@ -209,64 +283,6 @@ PUSHFORWARD_INLINE void storeFirst(float* to, Float x, int64_t count) {
     store(to, x);
   else
     storePartial(to, x, static_cast<int>(count));
-}
-
-/** slopes[row] = act'(z) if it is wanted; y = act(z) if `write`, z = y + b. Rows of slopes are the pass's columns, whole vectors, apart. */
-void finishPrimal(const Convolution& v, const Pass& pass, int64_t row, int64_t rows, bool write, float* slopes,
-                  float* z, float* scratch) {
-  const bool slope = v.slope != nullptr && pass.directions > 0;
-  if (!slope && !(write && (v.b != nullptr || v.activation != nullptr))) return;
-  const int64_t stride = roundUp(pass.columns, lanes), together = maximum(1, microBlock / stride);
-  for (int64_t i = 0; i < rows; i += together) {
-    const int64_t count = minimum(together, rows - i);
-    float* y = v.y + (row + i) * v.cut.columns + pass.column;
-    for (int64_t t = 0; t < count; ++t)
-      for (int64_t j = 0; j < pass.columns; j += lanes) {
-        Float value = loadFirst(y + t * v.cut.columns + j, pass.columns - j);
-        if (v.b != nullptr) value = value + loadFirst(v.b + pass.column + j, pass.columns - j);
-        store(z + t * stride + j, value);
-      }
-    const float* input[1] = {z};
-    float* output[1] = {slopes + i * stride};
-    if (slope) runMicroProgram(*v.slope, count * stride, input, output, scratch);
-    if (!write) continue;
-    output[0] = z;
-    if (v.activation != nullptr) runMicroProgram(*v.activation, count * stride, input, output, scratch);
-    for (int64_t t = 0; t < count; ++t)
-      for (int64_t j = 0; j < pass.columns; j += lanes)
-        storeFirst(y + t * v.cut.columns + j, load(z + t * stride + j), pass.columns - j);
-  }
-}
-
-/** ẏ_k += Σ_q projection_kq b_kqᵀ; with the last of the depth ẏ_k = slope ⊙ (ẏ_k + ḃ_k). `ready`: ẏ_k holds something already. */
-void finishTangent(const Convolution& v, const Pass& pass, int64_t direction, int64_t row, int64_t rows, bool ready,
-                   const float* projection, const float* slopes) {
-  const int64_t rank = v.lowRank() ? v.wDotKind.rank : 0, stride = roundUp(pass.columns, lanes);
-  const bool bias = pass.last && v.bDotKind.kind != TangentKind::zero, slope = pass.last && v.slope != nullptr;
-  if (ready && rank == 0 && !bias && !slope) return;
-  const float* biases = v.biases + direction * v.cut.columnBlock;
-  const float* right = v.rightFactors() + direction * rank * v.cut.columnBlock;
-  for (int64_t i = 0; i < rows; ++i) {
-    float* to = v.yDot + ((pass.direction + direction) * v.cut.pixels + row + i) * v.cut.columns + pass.column;
-    for (int64_t j = 0; j < pass.columns; j += lanes) {
-      const int64_t left = pass.columns - j;
-      Float sum = ready ? loadFirst(to + j, left) : Float{};
-      for (int64_t q = 0; q < rank; ++q)
-        sum = multiplyAdd(broadcast(projection[(direction * rank + q) * tileRows + i]),
-                          loadFirst(right + q * v.cut.columnBlock + j, left), sum);
-      if (bias) sum = sum + loadFirst(biases + j, left);
-      if (slope) sum = sum * load(slopes + i * stride + j);
-      storeFirst(to + j, sum, left);
-    }
-  }
-}
-
-void gather(const Convolution& v, const Pass& pass, const float* image, int64_t row, int64_t rows, float* gathered) {
-  gatherPatches(v.patches, image, row, rows, pass.begin, pass.depth, gathered, patchStride);
-}
-
-void roundRows(const Convolution& v, const Pass& pass, int64_t rows, float* gathered) {
-  for (int64_t i = 0; v.bf16 && i < rows; ++i) roundFloats(gathered + i * patchStride, pass.depth);
 }
 
 /** A block of x̄ to the pixels of the lattice. */
@@ -286,53 +302,68 @@ void scatterRows(const Convolution& v, const Pass& pass, const float* tile, int6
   }
 }
 
-/** A block of pixels, all of a pass. */
-void multiplyBlock(const Convolution& v, const Pass& pass, int64_t row, int64_t rows, float* scratch) {
-  float *gathered = scratch, *projection = gathered + tileRows * patchStride;
-  float* slopes = projection + roundUp(v.cut.factors * tileRows, 16);
-  float *z = slopes + tileRows * v.cut.columnBlock, *micro = z + microBlock;
+/** Rounds fetched patches: a strip, or the rows of a block. */
+void roundPatches(const Convolution& v, const Pass& pass, const Group& group, float* patches) {
+  if (v.cut.grouping.inPlace) return roundFloats(patches, v.cut.grouping.floats);
+  for (int64_t i = 0; i < group.columns; ++i) roundFloats(patches + i * patchStride, pass.depth);
+}
+
+/** A group of pixels, all of a pass. */
+void multiplyGroup(const Convolution& v, const Pass& pass, const Group& group, float* scratch) {
+  const Cut& cut = v.cut;
+  float *patches = scratch, *projections = patches + cut.grouping.floats;
+  float *slopes = projections + projectionsOf(cut), *micro = slopes + roundUp(slopesOf(cut), 16);
   const bool primal = pass.direction == 0, dense = v.denseTangent();
-  const auto tangentAt = [&](int64_t k) {
-    return v.yDot + ((pass.direction + k) * v.cut.pixels + row) * v.cut.columns + pass.column;
+  const bool write = pass.direction + pass.directions >= v.directions;
+  const auto fetch = [&](const float* image) {
+    fetchPatches(v.patches, cut.grouping, group, image, pass.begin, pass.depth, patches);
   };
-  // The tile multiplies whole blocks, and what it reads beyond the last pixel must be numbers.
-  for (int64_t i = rows; i < tileRows; ++i) zeroFloats(gathered + i * patchStride, pass.depth);
-  if (primal || dense || v.lowRank()) gather(v, pass, v.x, row, rows, gathered);
-  if (v.lowRank()) project(v, pass, gathered, projection);
-  roundRows(v, pass, rows, gathered);
-  const int64_t columns = v.cut.columns;
-  if (v.scattered()) {
-    multiplyRows(pass, gathered, v.wPacked, slopes, v.cut.columnBlock, rows, false);
-    scatterRows(v, pass, slopes, row, rows);
-  } else if (primal) {
-    multiplyRows(pass, gathered, v.wPacked, v.y + row * columns + pass.column, columns, rows, !pass.first);
-  }
-  for (int64_t k = 0; dense && k < pass.directions; ++k)
-    multiplyRows(pass, gathered, v.tangents + k * v.cut.matrix, tangentAt(k), columns, rows, !pass.first);
+  const auto forAll = [&](const auto& f) {
+    forBlocks(v.patches, cut.grouping, group, pass.begin, pass.depth, patches, f);
+  };
+  const auto slopesAt = [&](const Block& block) { return slopes + block.index * tileRows * pass.columns; };
+  const auto tangent = [&](const Block& block, int64_t k, const float* matrix, bool accumulate, bool end) {
+    float* to = v.yDot + ((pass.direction + k) * cut.pixels + block.pixel) * cut.columns + pass.column;
+    multiplyBlock(
+        pass, block, matrix, to, cut.columns,
+        end ? endingOf(v, pass, k, block, accumulate, projections, slopesAt(block)) : accumulating(accumulate));
+  };
+  if (primal || dense || v.lowRank()) fetch(v.x);
+  if (v.lowRank())
+    forAll([&](const Block& block) { project(v, pass, block, projections + block.index * cut.factors * tileRows); });
+  if (v.bf16) roundPatches(v, pass, group, patches);
+  forAll([&](const Block& block) {
+    if (v.scattered()) {
+      multiplyBlock(pass, block, v.wPacked, slopes, cut.columnBlock, accumulating(false));
+      return scatterRows(v, pass, slopes, block.pixel, block.rows);
+    }
+    if (primal) {
+      Ending ending = accumulating(!pass.first);
+      ending.bias = pass.last && v.b != nullptr ? v.b + pass.column : nullptr;
+      ending.clamp = pass.last && v.relu;
+      multiplyBlock(pass, block, v.wPacked, v.y + block.pixel * cut.columns + pass.column, cut.columns, ending);
+    }
+    if (pass.last) runActivation(v, pass, block, write, slopesAt(block), micro);
+    if (v.stacked && !dense) return;
+    for (int64_t k = 0; k < pass.directions; ++k)
+      tangent(block, k, dense ? v.tangents + k * cut.matrix : nullptr, !pass.first, !v.stacked);
+  });
   for (int64_t k = 0; v.stacked && k < pass.directions; ++k) {
-    gather(v, pass, v.xDot + (pass.direction + k) * v.imageSize, row, rows, gathered);
-    roundRows(v, pass, rows, gathered);
-    multiplyRows(pass, gathered, v.wPacked, tangentAt(k), columns, rows, dense || !pass.first);
+    fetch(v.xDot + (pass.direction + k) * v.imageSize);
+    if (v.bf16) roundPatches(v, pass, group, patches);
+    forAll([&](const Block& block) { tangent(block, k, v.wPacked, dense || !pass.first, true); });
   }
-  if (pass.last) {
-    const bool lastPass = pass.direction + pass.directions >= v.directions;
-    finishPrimal(v, pass, row, rows, lastPass, slopes, z, micro);
-  }
-  const bool ready = dense || v.stacked || (v.lowRank() && !pass.first);
-  for (int64_t k = 0; k < pass.directions; ++k)
-    if (pass.last || v.lowRank()) finishTangent(v, pass, k, row, rows, ready, projection, slopes);
 }
 
 void runPass(const Convolution& v, const Pass& pass) {
   prepare(v, pass);
   const int64_t threads = v.call.parallel == nullptr ? 1 : v.call.parallel->threads;
-  const int64_t blocks = ceilDivide(v.cut.pixels, tileRows);
-  const int64_t together = maximum(1, minimum(blocksTogether, blocks / (4 * threads)));
-  parallelFor(v.call, ceilDivide(blocks, together), [&](int64_t task, int thread) {
+  const int64_t groups = v.cut.grouping.count;
+  const int64_t together = maximum(1, minimum(groupsTogether, groups / (4 * threads)));
+  parallelFor(v.call, ceilDivide(groups, together), [&](int64_t task, int thread) {
     float* scratch = v.threadScratch + thread * threadFloats(v.cut);
-    const int64_t end = minimum(v.cut.pixels, (task + 1) * together * tileRows);
-    for (int64_t row = task * together * tileRows; row < end; row += tileRows)
-      multiplyBlock(v, pass, row, minimum(tileRows, end - row), scratch);
+    for (int64_t i = task * together; i < minimum(groups, (task + 1) * together); ++i)
+      multiplyGroup(v, pass, groupAt(v.patches, v.cut.grouping, v.cut.pixels, i), scratch);
   });
 }
 
@@ -357,8 +388,7 @@ const MicroProgram* ifAny(const MicroProgram& program) {
 
 Cut cutOf(const Conv2dParameters& p) {
   const Conv2dShape& c = p.shape;
-  return cutOf(c.batch * c.outHeight * c.outWidth, c.kernel[0] * c.kernel[1] * c.channels, c.filters, p.directions,
-               p.wDot);
+  return cutOf(patchesOfInput(c), c.batch, c.filters, p.directions, p.wDot);
 }
 
 // A stride leaves out all but one of stride² taps at each pixel of x̄. Up to 16 of them, the pixels that have the same taps are a
@@ -377,8 +407,7 @@ void forLattices(const Conv2dShape& c, const F& f) {
     for (int64_t x = 0; x < wide; ++x) {
       Lattice lattice = {{y, x}, {1, 1}, {0, 0}, {1, 1}};
       const Patches patches = onLattices(c) ? onLattice(all, lattice) : all;
-      f(patches, lattice,
-        cutOf(c.batch * patches.resultHeight * patches.resultWidth, patches.depth(), c.channels, 0, {}));
+      f(patches, lattice, cutOf(patches, c.batch, c.channels, 0, {}));
     }
 }
 
@@ -397,8 +426,17 @@ size_t inputPullbackScratch(const void* parameters, int threads) {
 Convolution convolutionOf(const KernelCall& call, bool bf16) {
   const Conv2dParameters& p = *static_cast<const Conv2dParameters*>(call.parameters);
   const bool stacked = p.xDot.kind == TangentKind::given;
-  Convolution v{call,         patchesOfInput(p.shape), cutOf(p),       p.wDot,  p.bDot,
-                p.directions, ifAny(p.activation),     ifAny(p.slope), stacked, bf16};
+  Convolution v{call,
+                patchesOfInput(p.shape),
+                cutOf(p),
+                p.wDot,
+                p.bDot,
+                p.directions,
+                p.relu ? nullptr : ifAny(p.activation),
+                p.relu ? nullptr : ifAny(p.slope),
+                stacked,
+                p.relu != 0,
+                bf16};
   v.imageSize = p.shape.batch * p.shape.height * p.shape.width * p.shape.channels;
   v.x = static_cast<const float*>(call.operands[0]);
   v.w = static_cast<const float*>(call.operands[1]);
@@ -428,7 +466,7 @@ template <bool bf16>
 void inputPullback(const KernelCall& call) {
   const Conv2dShape& c = *static_cast<const Conv2dShape*>(call.parameters);
   forLattices(c, [&](const Patches& patches, const Lattice& lattice, const Cut& cut) {
-    Convolution v{call, patches, cut, {}, {}, 0, nullptr, nullptr, false, bf16};
+    Convolution v{call, patches, cut, {}, {}, 0, nullptr, nullptr, false, false, bf16};
     v.x = static_cast<const float*>(call.operands[0]);
     v.w = static_cast<const float*>(call.operands[1]);
     v.y = static_cast<float*>(call.operands[2]);

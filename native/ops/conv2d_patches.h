@@ -1,6 +1,5 @@
-// Patches of an image, one per pixel of a convolution's result, copied into rows: the left operand of its products, and the tiles that
-// multiply such rows. Rows are not transposed: a tile broadcasts from rows that lie a fixed distance apart, which costs nothing, where
-// transposing 14 rows takes a fifth of the time of multiplying them by 64 columns.
+// Patches of an image, one per pixel of a convolution's result: the left operand of its products; and what copies them into rows, where they
+// cannot be multiplied in place (conv2d_strip.h).
 #pragma once
 #include "cpu/gemm/product.h"
 #include "ops/conv2d.h"
@@ -148,62 +147,6 @@ static void gatherPatches(const Patches& s, const float* image, int64_t first, i
       if (++y == s.resultHeight) y = 0, ++n;
     }
   }
-}
-
-/**
- * c[i, j] (+)= Σ_p a[i·rowStep + p·depthStep] b[p·tileColumns + j], i < tileRows, j < vectors·lanes, all of which are computed; the first
- * `rows` and `columns` of them are written. Each element is one chain of multiply-adds in the order of p.
- */
-template <int vectors, int64_t rowStep, int64_t depthStep>
-static void multiplyGathered(int64_t depth, const float* a, const float* b, float* c, int64_t cStride, int64_t rows,
-                             int64_t columns, bool accumulate) {
-  Float sum[tileRows][vectors];
-#pragma GCC unroll 16
-  for (int i = 0; i < tileRows; ++i)
-#pragma GCC unroll 4
-    for (int v = 0; v < vectors; ++v) sum[i][v] = Float{};
-  for (int64_t p = 0; p < depth; ++p) {
-    Float right[vectors];
-#pragma GCC unroll 4
-    for (int v = 0; v < vectors; ++v) right[v] = load(b + v * lanes);
-#pragma GCC unroll 16
-    for (int i = 0; i < tileRows; ++i) {
-      const Float left = broadcast(a[i * rowStep]);
-#pragma GCC unroll 4
-      for (int v = 0; v < vectors; ++v) sum[i][v] = multiplyAdd(left, right[v], sum[i][v]);
-    }
-    a += depthStep;
-    b += tileColumns;
-  }
-  if (rows == tileRows && columns == vectors * lanes) {
-#pragma GCC unroll 16
-    for (int i = 0; i < tileRows; ++i)
-#pragma GCC unroll 4
-      for (int v = 0; v < vectors; ++v) {
-        float* to = c + i * cStride + v * lanes;
-        store(to, accumulate ? load(to) + sum[i][v] : sum[i][v]);
-      }
-    return;
-  }
-#pragma GCC unroll 16
-  for (int i = 0; i < tileRows; ++i) {
-    if (i >= rows) return;
-#pragma GCC unroll 4
-    for (int v = 0; v < vectors; ++v) {
-      float* to = c + i * cStride + v * lanes;
-      const int count = static_cast<int>(minimum(lanes, columns - v * lanes));
-      if (count > 0) storePartial(to, accumulate ? loadPartial(to, count) + sum[i][v] : sum[i][v], count);
-    }
-  }
-}
-
-template <int64_t rowStep, int64_t depthStep>
-PUSHFORWARD_INLINE void multiplyTileOf(int64_t depth, const float* a, const float* b, float* c, int64_t cStride,
-                                       int64_t rows, int64_t columns, bool accumulate) {
-  if (columns > lanes)
-    multiplyGathered<tileVectors, rowStep, depthStep>(depth, a, b, c, cStride, rows, columns, accumulate);
-  else
-    multiplyGathered<1, rowStep, depthStep>(depth, a, b, c, cStride, rows, columns, accumulate);
 }
 
 }  // namespace pushforward::cpu::PUSHFORWARD_ISA

@@ -1,52 +1,154 @@
 // w̄ = Pᵀ δ: P are the patches of x, [pixels, kernel·channels], δ is [pixels, filters]. Shapes stand in conv2d.h.
-// The pixels are cut into pieces, whose sums are added in order at the end, and the rows of w̄ into groups of blocks, so that there are some
-// 16 tasks whatever the shape: no number of threads changes a bit. A task takes 256 pixels at a time and, block after block, gathers up to
-// 224 elements of their patches and multiplies them by all filters; x and δ come from memory once per group.
+// The pixels are cut into pieces, whose sums are added in order at the end, and the rows of w̄, in blocks of a tile, into shares, so that there
+// are some 16 tasks whatever the shape: no number of threads changes a bit. A task takes its pixels a step at a time, a group of conv2d_strip.h,
+// and multiplies the patches by δ as both lie in memory: a column of patches is every stride-th pixel of a strip. Where patches are copied, a
+// step is 256 pixels.
 #include "cpu/gemm/bf16.h"
 #include "cpu/parallel.h"
-#include "ops/conv2d_patches.h"
+#include "ops/conv2d_strip.h"
 
 namespace pushforward::cpu::PUSHFORWARD_ISA {
 
 namespace {
 
-constexpr int64_t pixelsTogether = 256;
-constexpr int64_t rowsTogether = tileRows * (lanes == 16 ? 16 : 32);  // of w̄, in a block
-constexpr int64_t partialFloats = 262144;                             // 1 MB for the sums of all pieces
-constexpr int64_t threadFloats = pixelsTogether * (rowsTogether + tileColumns);
-
+constexpr int64_t pixelsTogether = 256;                    // in a step whose patches are copied
+constexpr int64_t blocksTogether = lanes == 16 ? 16 : 32;  // of rows of w̄, then
+constexpr int64_t copiedStride = tileRows * blocksTogether;
+constexpr int64_t partialFloats = 1 << 20;  // 4 MB for the sums of all pieces
 constexpr int64_t tasks = 16;
+constexpr int64_t maxRuns = groupPixels;
 
 struct Split {
+  Patches patches;
+  Grouping grouping;
   int64_t pixels, depth, filters;
-  int64_t rows;            // of w̄, in a block
-  int64_t groups, tall;    // of w̄: groups of `tall` rows, whole blocks
-  int64_t pieces, length;  // of the pixels
+  int64_t line, parts;     // rows of w̄ that lie together in a patch are cut into equal blocks
+  int64_t blocks;          // of all lines
+  int64_t shares, tall;    // of `tall` blocks
+  int64_t pieces, length;  // of `length` steps
+  int64_t steps;
 };
 
 int64_t limited(int64_t x, int64_t low, int64_t high) { return maximum(low, minimum(x, high)); }
 
 Split splitOf(const Conv2dShape& c) {
-  Split s;
+  Split s{};
+  s.patches = patchesOfInput(c);
+  s.grouping = groupingOf(s.patches, c.batch);
   s.pixels = c.batch * c.outHeight * c.outWidth;
-  s.depth = c.kernel[0] * c.kernel[1] * c.channels;
+  s.depth = s.patches.depth();
   s.filters = c.filters;
-  const int64_t blocks = maximum(1, ceilDivide(s.depth, rowsTogether));
-  s.rows = roundUp(maximum(1, ceilDivide(s.depth, blocks)), tileRows);
+  s.line = maximum(1, s.grouping.inPlace ? tapsOfPiece(s.patches) * c.channels : s.depth);
+  s.parts = blockCount(s.line);
+  s.blocks = s.depth / s.line * s.parts;
+  s.steps = s.grouping.inPlace ? s.grouping.count : ceilDivide(s.pixels, pixelsTogether);
   const int64_t room = partialFloats / maximum(1, s.depth * s.filters);
-  s.pieces = limited(minimum(tasks, s.pixels / 2048), 1, maximum(1, room));
-  s.length = roundUp(maximum(1, ceilDivide(s.pixels, s.pieces)), pixelsTogether);
-  s.pieces = maximum(1, ceilDivide(s.pixels, s.length));
-  s.tall = s.rows * ceilDivide(blocks, ceilDivide(tasks, s.pieces));
-  s.groups = ceilDivide(s.depth, s.tall);
+  const int64_t pieces = limited(minimum(tasks, s.pixels / 2048), 1, maximum(1, room));
+  s.length = maximum(1, ceilDivide(s.steps, pieces));
+  s.pieces = maximum(1, ceilDivide(s.steps, s.length));
+  s.tall = maximum(1, ceilDivide(s.blocks, ceilDivide(tasks, s.pieces)));
+  s.shares = ceilDivide(s.blocks, s.tall);
   return s;
 }
 
 int64_t partialsOf(const Split& s) { return s.pieces > 1 ? roundUp(s.pieces * s.depth * s.filters, 16) : 0; }
 
+int64_t patchFloats(const Split& s) { return s.grouping.inPlace ? s.grouping.floats : pixelsTogether * copiedStride; }
+int64_t threadFloats(const Split& s) { return patchFloats(s) + pixelsTogether * tileColumns; }
+
 size_t pullbackScratch(const void* parameters, int threads) {
   const Split s = splitOf(*static_cast<const Conv2dShape*>(parameters));
-  return static_cast<size_t>(4 * (partialsOf(s) + threads * threadFloats));
+  return static_cast<size_t>(4 * (partialsOf(s) + threads * threadFloats(s)));
+}
+
+/** A block of rows of w̄: block `part` of a line. */
+struct Rows {
+  int64_t line, part, first, count;
+};
+Rows rowsAt(const Split& s, int64_t line, int64_t part) {
+  const int64_t begin = part * s.line / s.parts, end = (part + 1) * s.line / s.parts;
+  return {line, part, line * s.line + begin, end - begin};
+}
+Rows rowsOf(const Split& s, int64_t block) { return rowsAt(s, block / s.parts, block % s.parts); }
+Rows after(const Split& s, const Rows& rows) {
+  return rows.part + 1 < s.parts ? rowsAt(s, rows.line, rows.part + 1) : rowsAt(s, rows.line + 1, 0);
+}
+
+/** Pixels of a step: `count` runs of `length` neighbours, the first at `first`, `apart` pixels from one another. */
+struct Pixels {
+  int64_t first, count, length, apart;
+};
+
+/** Patches of a step: element `row` of the first pixel's at place(row), aStep floats between neighbours, runApart between runs. */
+template <bool bf16, class Place>
+void multiplyStep(const Split& s, const Pixels& step, int64_t begin, int64_t end, int64_t aStep, int64_t runApart,
+                  const Place& place, const float* delta, float* panel, float* out, bool accumulate) {
+  Run runs[maxRuns];
+  const auto pack = [&](int64_t j, int64_t width) {
+    for (int64_t r = 0; r < step.count; ++r)
+      packColumns({delta + (step.first + r * step.apart) * s.filters + j, s.filters, 1}, width, step.length,
+                  panel + r * step.length * tileColumns);
+  };
+  const auto multiply = [&](const Rows& rows, int64_t j, bool packed) {
+    const float* a = place(rows);
+    for (int64_t r = 0; r < step.count; ++r)
+      runs[r] = {a + r * runApart, packed ? panel + r * step.length * tileColumns
+                                          : delta + (step.first + r * step.apart) * s.filters + j};
+    multiplyRuns(rows.count,
+                 {runs, step.count, step.length, aStep, packed ? tileColumns : s.filters,
+                  out + rows.first * s.filters + j, s.filters, minimum(tileColumns, s.filters - j), accumulate});
+  };
+  if (bf16) {
+    for (int64_t j = 0; j < s.filters; j += tileColumns) {
+      pack(j, minimum(tileColumns, s.filters - j));
+      roundFloats(panel, step.count * step.length * tileColumns);
+      Rows rows = rowsOf(s, begin);
+      for (int64_t i = begin; i < end; ++i, rows = after(s, rows)) multiply(rows, j, true);
+    }
+    return;
+  }
+  // A tile reads whole vectors of δ.
+  const int64_t rest = s.filters % lanes == 0 ? 0 : s.filters % tileColumns;
+  if (rest != 0) pack(s.filters - rest, rest);
+  Rows rows = rowsOf(s, begin);
+  for (int64_t i = begin; i < end; ++i, rows = after(s, rows))
+    for (int64_t j = 0; j < s.filters; j += tileColumns) multiply(rows, j, rest != 0 && s.filters - j == rest);
+}
+
+/** Blocks [begin, end) of w̄ (+)= patches of a group, in place, times δ. */
+template <bool bf16>
+void multiplyStrip(const Split& s, const float* x, int64_t index, int64_t begin, int64_t end, const float* delta,
+                   float* scratch, float* out, bool accumulate) {
+  const Patches& patches = s.patches;
+  const Grouping& g = s.grouping;
+  const Group group = groupAt(patches, g, s.pixels, index);
+  const int64_t first = rowsOf(s, begin).first, last = rowsOf(s, end - 1).first;
+  fetchPatches(patches, g, group, x, first, last + 1 - first, scratch);
+  const auto place = [&](const Rows& rows) {
+    Stretch piece;
+    piecesOf(patches, g, scratch, rows.first, 1, &piece);
+    return piece.from;
+  };
+  const Pixels step = {firstPixel(patches, group), group.rows, group.columns, patches.resultWidth};
+  if (bf16) roundFloats(scratch, g.floats);
+  multiplyStep<bf16>(s, step, begin, end, patches.stride[1] * patches.channels, g.pitch, place, delta,
+                     scratch + g.floats, out, accumulate);
+}
+
+/** The same of 256 pixels, whose patches are copied, some blocks at a time. */
+template <bool bf16>
+void multiplyCopied(const Split& s, const float* x, int64_t index, int64_t begin, int64_t end, const float* delta,
+                    float* scratch, float* out, bool accumulate) {
+  const int64_t first = index * pixelsTogether, count = minimum(pixelsTogether, s.pixels - first);
+  for (int64_t i = begin; i < end; i += blocksTogether) {
+    const int64_t next = minimum(end, i + blocksTogether), row = rowsOf(s, i).first;
+    const Rows last = rowsOf(s, next - 1);
+    gatherPatches(s.patches, x, first, count, row, last.first + last.count - row, scratch, copiedStride);
+    for (int64_t t = 0; bf16 && t < count; ++t) roundFloats(scratch + t * copiedStride, last.first + last.count - row);
+    multiplyStep<bf16>(
+        s, {first, 1, count, 0}, i, next, copiedStride, 0, [&](const Rows& rows) { return scratch + rows.first - row; },
+        delta, scratch + patchFloats(s), out, accumulate);
+  }
 }
 
 template <bool bf16>
@@ -57,31 +159,16 @@ void filterPullback(const KernelCall& call) {
   const Split s = splitOf(c);
   if (s.depth <= 0 || s.filters <= 0) return;
   if (s.pixels <= 0) return zeroFloats(wBar, s.depth * s.filters);
-  const Patches patches = patchesOfInput(c);
   float* partials = static_cast<float*>(call.scratch);
   float* scratch = partials + partialsOf(s);
-  parallelFor(call, s.groups * s.pieces, [&](int64_t index, int thread) {
-    float *gathered = scratch + thread * threadFloats, *panel = gathered + pixelsTogether * rowsTogether;
-    const int64_t piece = index / s.groups, top = index % s.groups * s.tall, bottom = minimum(s.depth, top + s.tall);
-    const int64_t start = piece * s.length, end = minimum(s.pixels, start + s.length);
+  parallelFor(call, s.shares * s.pieces, [&](int64_t task, int thread) {
+    const int64_t piece = task / s.shares, begin = task % s.shares * s.tall, end = minimum(s.blocks, begin + s.tall);
+    const int64_t start = piece * s.length, stop = minimum(s.steps, start + s.length);
     float* out = s.pieces > 1 ? partials + piece * s.depth * s.filters : wBar;
-    for (int64_t pixel = start; pixel < end; pixel += pixelsTogether)
-      for (int64_t row = top; row < bottom; row += s.rows) {
-        const int64_t count = minimum(pixelsTogether, end - pixel), rows = minimum(s.rows, bottom - row);
-        gatherPatches(patches, x, pixel, count, row, rows, gathered, rowsTogether);
-        for (int64_t i = 0; bf16 && i < count; ++i) roundFloats(gathered + i * rowsTogether, rows);
-        // The tile multiplies whole blocks of rows, and what it reads beyond the last must be numbers.
-        for (int64_t i = 0; rows % tileRows != 0 && i < count; ++i)
-          zeroFloats(gathered + i * rowsTogether + rows, tileRows - rows % tileRows);
-        for (int64_t j = 0; j < s.filters; j += tileColumns) {
-          const int64_t width = minimum(tileColumns, s.filters - j);
-          packColumns({delta + pixel * s.filters + j, s.filters, 1}, width, count, panel);
-          if (bf16) roundFloats(panel, count * tileColumns);
-          for (int64_t i = 0; i < rows; i += tileRows)
-            multiplyTileOf<1, rowsTogether>(count, gathered + i, panel, out + (row + i) * s.filters + j, s.filters,
-                                            minimum(tileRows, rows - i), width, pixel > start);
-        }
-      }
+    for (int64_t step = start; step < stop; ++step)
+      (s.grouping.inPlace ? multiplyStrip<bf16> : multiplyCopied<bf16>)(s, x, step, begin, end, delta,
+                                                                        scratch + thread * threadFloats(s), out,
+                                                                        step > start);
   });
   if (s.pieces <= 1) return;
   const int64_t count = s.depth * s.filters;

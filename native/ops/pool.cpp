@@ -1,6 +1,7 @@
 // Pools over windows of x [B, H, W, C] → y [B, OH, OW, C] {window, stride = window, padding = 0}; windows may overlap.
 //   maxPool2d   y = max over the window            ẏ = gather(ẋ, i)        x̄ = scatter(ȳ, i),      i = maxPool2dIndices(x)
 //               maxPool2d_pushforward(x, ẋ [K, …]) → y, ẏ in one pass; lowers to the three
+//               maxPool2d_pullback(x, ȳ) → x̄ in one pass where windows do not overlap (stride ≥ window); lowers to indices and scatter
 //   avgPool2d   y = Σ over the window / its size   ẏ = avgPool2d(ẋ)        x̄ = avgPool2d_pullback(ȳ)
 //   maxPool2dIndices  int32: where the maximum is, iy·W + ix; the first in row-major order, the first NaN if there is one; constant
 // Padding is −∞ for the maximum; for the average it is zero and counts: the divisor is always the size of the window.
@@ -113,6 +114,14 @@ ValueId indicesOf(Builder& b, const Node& node, ValueId x) {
   return b.emit("maxPool2dIndices", {x}, windowOf(node.attributes));
 }
 
+/** Whether no pixel lies in two windows. */
+bool disjoint(const PoolParameters& p) { return p.stride[0] >= p.window[0] && p.stride[1] >= p.window[1]; }
+
+/** x̄ of the maximum over the windows of a node. */
+ValueId scatterBack(Builder& b, const Node& node, ValueId x, ValueId yBar) {
+  return b.emit("pool_scatter", {yBar, indicesOf(b, node, x)}, withSize(node.attributes, b.shape(x)));
+}
+
 /** f of a tangent whose K are examples. */
 template <class F>
 ValueId overExamples(Builder& b, ValueId xDot, const F& f) {
@@ -164,9 +173,31 @@ const OpRegistration maxPool2d{[] {
   };
   op.vjp = [](VjpContext& context) {
     Builder& b = context.b;
-    ValueId indices = indicesOf(b, context.node, context.x[0]);
-    context.xBar[0] =
-        b.emit("pool_scatter", {context.yBar[0], indices}, withSize(context.node.attributes, b.shape(context.x[0])));
+    const Attributes& attributes = context.node.attributes;
+    if (disjoint(poolOf("maxPool2d", attributes, b.shape(context.x[0]))))
+      context.xBar[0] = b.emit("maxPool2d_pullback", {context.x[0], context.yBar[0]}, windowOf(attributes));
+    else
+      context.xBar[0] = scatterBack(b, context.node, context.x[0], context.yBar[0]);
+  };
+  return op;
+}()};
+
+const OpRegistration maxPool2dPullback{[] {
+  const auto parametersOf = [](const PlanContext& context) {
+    return poolOf(context.node.op->name, context.node.attributes, context.input[0]->shape);
+  };
+  Op op = poolOp("maxPool2d_pullback", "max_pool2d_pullback", 2, parametersOf);
+  op.infer = [](const TypeContext& context) -> std::vector<Type> {
+    const Shape y = pooledType(context, DType::real)[0].shape;
+    expectDType(context, 1, DType::real);
+    const Shape &x = context.input[0]->shape, &yBar = context.input[1]->shape;
+    if (yBar != y) fail(Code::SHAPE_MISMATCH, context.op.name, "a cotangent " + y.text(), yBar.text());
+    if (!disjoint(poolOf(context.op.name, context.attributes, x)))
+      fail(Code::INVALID_ARGUMENT, context.op.name, "windows that do not overlap", "a stride smaller than the window");
+    return {{DType::real, x}};
+  };
+  op.lower = [](ExpandContext& context) -> Values {
+    return {scatterBack(context.b, context.node, context.x[0], context.x[1])};
   };
   return op;
 }()};

@@ -11,28 +11,39 @@ namespace {
 
 constexpr int64_t elementsPerTask = 32768;
 
-/** [low, high) of a pair of axes. */
+/** Pixels of x that a window covers: its first, and how many. Constants where the window is 2 × 2, the usual one: twice as fast. */
 struct Box {
-  int64_t y0, y1, x0, x1;
+  int64_t y, x, high, wide;
+};
+struct BoxOfTwo {
+  int64_t y, x;
+  static constexpr int64_t high = 2, wide = 2;
 };
 
 int64_t least(int64_t x, int64_t y) { return x < y ? x : y; }
 int64_t most(int64_t x, int64_t y) { return x > y ? x : y; }
 
-/** Pixels of x that window (oy, ox) covers. */
-Box pixelsOf(const PoolParameters& p, int64_t oy, int64_t ox) {
-  const int64_t y = oy * p.stride[0] - p.padding[0], x = ox * p.stride[1] - p.padding[1];
-  return {most(y, 0), least(y + p.window[0], p.height), most(x, 0), least(x + p.window[1], p.width)};
+/** [low, high) along an axis. */
+struct Extent {
+  int64_t low, high;
+};
+
+/** Pixels of x, of which there are `size`, that window o covers. */
+PUSHFORWARD_INLINE Extent pixelsOf(const PoolParameters& p, int axis, int64_t o, int64_t size) {
+  const int64_t first = o * p.stride[axis] - p.padding[axis];
+  return {most(first, 0), least(first + p.window[axis], size)};
 }
 
-/** First and last window along an axis that cover pixel i: begin ≤ i < begin + window, begin = o·stride − padding. */
-int64_t firstWindow(int64_t i, int64_t window, int64_t stride) { return i < window ? 0 : (i - window) / stride + 1; }
-
-/** Windows that cover pixel (iy, ix). */
-Box windowsOf(const PoolParameters& p, int64_t iy, int64_t ix) {
-  const int64_t y = iy + p.padding[0], x = ix + p.padding[1];
-  return {firstWindow(y, p.window[0], p.stride[0]), least(y / p.stride[0] + 1, p.outHeight),
-          firstWindow(x, p.window[1], p.stride[1]), least(x / p.stride[1] + 1, p.outWidth)};
+/** Windows, of which there are `count`, that cover pixel i: begin ≤ i < begin + window, begin = o·stride − padding. */
+PUSHFORWARD_INLINE Extent windowsOf(const PoolParameters& p, int axis, int64_t i, int64_t count) {
+  const int64_t place = i + p.padding[axis], window = p.window[axis], stride = p.stride[axis];
+  return {place < window ? 0 : (place - window) / stride + 1, least(place / stride + 1, count)};
+}
+/** The same from those of a pixel further left: a division for every pixel would take longer than what is done there. */
+PUSHFORWARD_INLINE void moveTo(const PoolParameters& p, int axis, int64_t i, int64_t count, Extent& windows) {
+  const int64_t place = i + p.padding[axis], stride = p.stride[axis];
+  while (windows.low < count && windows.low * stride + p.window[axis] <= place) ++windows.low;
+  while (windows.high < count && windows.high * stride <= place) ++windows.high;
 }
 
 /** f(channel, count) for vectors of channels, `count` of the last fewer than lanes. */
@@ -55,13 +66,11 @@ PUSHFORWARD_INLINE void put(T* to, V x, int count) {
     storePartial(to, x, count);
 }
 
-/** f(n, y, x) for pixels of `batch` images [height, width], rows of an image in one task; `work` elements for each pixel. */
+/** f(n, y) for rows of `batch` images of `height` rows; `work` elements for each. */
 template <class F>
-void forPixels(const KernelCall& call, int64_t batch, int64_t height, int64_t width, int64_t work, const F& f) {
-  const int64_t grain = 1 + elementsPerTask / most(1, width * work);
-  parallelRanges(call, batch * height, grain, 1, [&](int64_t begin, int64_t end, int) {
-    for (int64_t row = begin; row < end; ++row)
-      for (int64_t x = 0; x < width; ++x) f(row / height, row % height, x);
+PUSHFORWARD_INLINE void forRows(const KernelCall& call, int64_t batch, int64_t height, int64_t work, const F& f) {
+  parallelRanges(call, batch * height, 1 + elementsPerTask / most(1, work), 1, [&](int64_t begin, int64_t end, int) {
+    for (int64_t row = begin; row < end; ++row) f(row / height, row % height);
   });
 }
 
@@ -71,16 +80,19 @@ struct Best {
   Int pixel;
 };
 
-template <bool indices>
-Best bestOf(const PoolParameters& p, const float* image, const Box& box, int64_t channel, int count) {
-  const auto at = [&](int64_t y, int64_t x) { return get(image + (y * p.width + x) * p.channels + channel, count); };
-  Best best{at(box.y0, box.x0), broadcast(static_cast<int32_t>(box.y0 * p.width + box.x0))};
-  for (int64_t y = box.y0; y < box.y1; ++y)
-    for (int64_t x = box.x0; x < box.x1; ++x) {
-      const Float value = at(y, x);
-      const Int better = (value > best.value) | ((value != value) & (best.value == best.value));
+template <bool indices, class Window>
+PUSHFORWARD_INLINE Best bestOf(const PoolParameters& p, const float* image, const Window& box, int64_t channel,
+                               int count) {
+  const int64_t first = box.y * p.width + box.x;
+  image += channel;
+  Best best{get(image + first * p.channels, count), broadcast(static_cast<int32_t>(first))};
+  for (int64_t y = 0; y < box.high; ++y)
+    for (int64_t x = y == 0; x < box.wide; ++x) {
+      const int64_t pixel = first + y * p.width + x;
+      const Float value = get(image + pixel * p.channels, count);
+      const Int better = ~(value <= best.value) & (best.value == best.value);
       best.value = select(better, value, best.value);
-      if constexpr (indices) best.pixel = select(better, broadcast(static_cast<int32_t>(y * p.width + x)), best.pixel);
+      if constexpr (indices) best.pixel = select(better, broadcast(static_cast<int32_t>(pixel)), best.pixel);
     }
   return best;
 }
@@ -94,13 +106,28 @@ int64_t windowWork(const PoolParameters& p) {
   return least(p.window[0], p.height) * least(p.window[1], p.width) * p.channels;
 }
 
-/** f(image of x, offset in y, windows' box, index offset) for every window. */
+/** A window: where its image begins in x, its result in y, its index; its place in the result. */
+struct Window {
+  int64_t image, out, index, y, x;
+};
+
+/** f(window, its box) for every window. */
 template <class F>
-void forWindows(const KernelCall& call, const F& f) {
+PUSHFORWARD_INLINE void forWindows(const KernelCall& call, const F& f) {
   const PoolParameters& p = parametersOf(call);
-  forPixels(call, p.batch, p.outHeight, p.outWidth, windowWork(p), [&](int64_t n, int64_t y, int64_t x) {
-    const int64_t within = (y * p.outWidth + x) * p.channels, size = p.outHeight * p.outWidth * p.channels;
-    f(n * imageSize(p), n * size + within, pixelsOf(p, y, x), n % most(1, p.indexBatch) * size + within);
+  const int64_t size = p.outHeight * p.outWidth * p.channels;
+  forRows(call, p.batch, p.outHeight, p.outWidth * windowWork(p), [&](int64_t n, int64_t oy) {
+    const Extent y = pixelsOf(p, 0, oy, p.height);
+    const int64_t row = oy * p.outWidth * p.channels, high = y.high - y.low;
+    Window window = {n * imageSize(p), n * size + row, n % most(1, p.indexBatch) * size + row, oy, 0};
+    for (; window.x < p.outWidth; ++window.x, window.out += p.channels, window.index += p.channels) {
+      const Extent x = pixelsOf(p, 1, window.x, p.width);
+      const int64_t wide = x.high - x.low;
+      if (high == 2 && wide == 2)
+        f(window, BoxOfTwo{y.low, x.low});
+      else
+        f(window, Box{y.low, x.low, high, wide});
+    }
   });
 }
 
@@ -108,9 +135,9 @@ void maxPool2d(const KernelCall& call) {
   const PoolParameters& p = parametersOf(call);
   const float* x = static_cast<const float*>(call.operands[0]);
   float* y = static_cast<float*>(call.operands[1]);
-  forWindows(call, [&](int64_t image, int64_t out, const Box& box, int64_t) {
+  forWindows(call, [&](const Window& at, const auto& box) {
     forChannels(p.channels, [&](int64_t c, int count) {
-      put(y + out + c, bestOf<false>(p, x + image, box, c, count).value, count);
+      put(y + at.out + c, bestOf<false>(p, x + at.image, box, c, count).value, count);
     });
   });
 }
@@ -119,20 +146,21 @@ void maxPool2dIndices(const KernelCall& call) {
   const PoolParameters& p = parametersOf(call);
   const float* x = static_cast<const float*>(call.operands[0]);
   int32_t* indices = static_cast<int32_t*>(call.operands[1]);
-  forWindows(call, [&](int64_t image, int64_t out, const Box& box, int64_t) {
+  forWindows(call, [&](const Window& at, const auto& box) {
     forChannels(p.channels, [&](int64_t c, int count) {
-      put(indices + out + c, bestOf<true>(p, x + image, box, c, count).pixel, count);
+      put(indices + at.out + c, bestOf<true>(p, x + at.image, box, c, count).pixel, count);
     });
   });
 }
 
 /** The element of each lane's pixel; NaN where no pixel of the box is the wanted one. */
-PUSHFORWARD_INLINE Float elementAt(const PoolParameters& p, const float* image, const Box& box, Int wanted,
+template <class Window>
+PUSHFORWARD_INLINE Float elementAt(const PoolParameters& p, const float* image, const Window& box, Int wanted,
                                    int64_t channel, int count) {
   Float value = broadcast(__builtin_nanf(""));
-  for (int64_t y = box.y0; y < box.y1; ++y)
-    for (int64_t x = box.x0; x < box.x1; ++x) {
-      const int64_t pixel = y * p.width + x;
+  for (int64_t y = 0; y < box.high; ++y)
+    for (int64_t x = 0; x < box.wide; ++x) {
+      const int64_t pixel = (box.y + y) * p.width + box.x + x;
       value = select(wanted == static_cast<int32_t>(pixel), get(image + pixel * p.channels + channel, count), value);
     }
   return value;
@@ -143,12 +171,38 @@ void maxPool2dPushforward(const KernelCall& call) {
   const float *x = static_cast<const float*>(call.operands[0]), *xDot = static_cast<const float*>(call.operands[1]);
   float *y = static_cast<float*>(call.operands[2]), *yDot = static_cast<float*>(call.operands[3]);
   const int64_t images = p.batch * imageSize(p), results = p.batch * p.outHeight * p.outWidth * p.channels;
-  forWindows(call, [&](int64_t image, int64_t out, const Box& box, int64_t) {
+  forWindows(call, [&](const Window& at, const auto& box) {
     forChannels(p.channels, [&](int64_t c, int count) {
-      const Best best = bestOf<true>(p, x + image, box, c, count);
-      put(y + out + c, best.value, count);
+      const Best best = bestOf<true>(p, x + at.image, box, c, count);
+      put(y + at.out + c, best.value, count);
       for (int64_t k = 0; k < p.directions; ++k)
-        put(yDot + k * results + out + c, elementAt(p, xDot + k * images + image, box, best.pixel, c, count), count);
+        put(yDot + k * results + at.out + c, elementAt(p, xDot + k * images + at.image, box, best.pixel, c, count),
+            count);
+    });
+  });
+}
+
+/** Window o's part of the pixels along an axis: those from where it begins to where the next one does. */
+PUSHFORWARD_INLINE Extent partOf(const PoolParameters& p, int axis, int64_t o, int64_t count, int64_t size) {
+  return {o == 0 ? 0 : o * p.stride[axis] - p.padding[axis],
+          o + 1 == count ? size : (o + 1) * p.stride[axis] - p.padding[axis]};
+}
+
+void maxPool2dPullback(const KernelCall& call) {
+  const PoolParameters& p = parametersOf(call);
+  const float *x = static_cast<const float*>(call.operands[0]), *yBar = static_cast<const float*>(call.operands[1]);
+  float* xBar = static_cast<float*>(call.operands[2]);
+  forWindows(call, [&](const Window& at, const auto& box) {
+    const Extent high = partOf(p, 0, at.y, p.outHeight, p.height), wide = partOf(p, 1, at.x, p.outWidth, p.width);
+    forChannels(p.channels, [&](int64_t c, int count) {
+      const Int best = bestOf<true>(p, x + at.image, box, c, count).pixel;
+      const Float bar = get(yBar + at.out + c, count);
+      for (int64_t iy = high.low; iy < high.high; ++iy)
+        for (int64_t ix = wide.low; ix < wide.high; ++ix) {
+          const int64_t pixel = iy * p.width + ix;
+          put(xBar + at.image + pixel * p.channels + c, select(best == static_cast<int32_t>(pixel), bar, Float{}),
+              count);
+        }
     });
   });
 }
@@ -158,31 +212,36 @@ void poolGather(const KernelCall& call) {
   const float* x = static_cast<const float*>(call.operands[0]);
   const int32_t* indices = static_cast<const int32_t*>(call.operands[1]);
   float* y = static_cast<float*>(call.operands[2]);
-  forWindows(call, [&](int64_t image, int64_t out, const Box& box, int64_t index) {
+  forWindows(call, [&](const Window& at, const auto& box) {
     forChannels(p.channels, [&](int64_t c, int count) {
-      put(y + out + c, elementAt(p, x + image, box, get(indices + index + c, count), c, count), count);
+      put(y + at.out + c, elementAt(p, x + at.image, box, get(indices + at.index + c, count), c, count), count);
     });
   });
 }
 
-/** x at every pixel: the sum of value(window's offset in y, its index's offset, channel, count) over the windows that cover it. */
+/** x at every pixel: the sum of value(window's offset in y, its index's offset, pixel, count) over the windows that cover it. */
 template <class Value>
-void forCovered(const KernelCall& call, float* x, const Value& value) {
+PUSHFORWARD_INLINE void forCovered(const KernelCall& call, float* image, const Value& value) {
   const PoolParameters& p = parametersOf(call);
   const int64_t size = p.outHeight * p.outWidth * p.channels;
-  forPixels(call, p.batch, p.height, p.width, p.channels, [&](int64_t n, int64_t iy, int64_t ix) {
-    const Box box = windowsOf(p, iy, ix);
+  forRows(call, p.batch, p.height, p.width * p.channels, [&](int64_t n, int64_t iy) {
+    const Extent y = windowsOf(p, 0, iy, p.outHeight);
     const int64_t index = n % most(1, p.indexBatch) * size;
-    float* to = x + n * imageSize(p) + (iy * p.width + ix) * p.channels;
-    forChannels(p.channels, [&](int64_t c, int count) {
-      Float sum{};
-      for (int64_t y = box.y0; y < box.y1; ++y)
-        for (int64_t o = box.x0; o < box.x1; ++o) {
-          const int64_t within = (y * p.outWidth + o) * p.channels + c;
-          sum = sum + value(n * size + within, index + within, static_cast<int32_t>(iy * p.width + ix), count);
-        }
-      put(to + c, sum, count);
-    });
+    Extent x = {0, 0};
+    for (int64_t ix = 0; ix < p.width; ++ix) {
+      moveTo(p, 1, ix, p.outWidth, x);
+      const int64_t pixel = iy * p.width + ix;
+      float* to = image + n * imageSize(p) + pixel * p.channels;
+      forChannels(p.channels, [&](int64_t c, int count) {
+        Float sum{};
+        for (int64_t oy = y.low; oy < y.high; ++oy)
+          for (int64_t ox = x.low; ox < x.high; ++ox) {
+            const int64_t within = (oy * p.outWidth + ox) * p.channels + c;
+            sum = sum + value(n * size + within, index + within, static_cast<int32_t>(pixel), count);
+          }
+        put(to + c, sum, count);
+      });
+    }
   });
 }
 
@@ -199,13 +258,13 @@ void avgPool2d(const KernelCall& call) {
   const float* x = static_cast<const float*>(call.operands[0]);
   float* y = static_cast<float*>(call.operands[1]);
   const float size = static_cast<float>(p.window[0] * p.window[1]);
-  forWindows(call, [&](int64_t image, int64_t out, const Box& box, int64_t) {
+  forWindows(call, [&](const Window& at, const auto& box) {
     forChannels(p.channels, [&](int64_t c, int count) {
       Float sum{};
-      for (int64_t iy = box.y0; iy < box.y1; ++iy)
-        for (int64_t ix = box.x0; ix < box.x1; ++ix)
-          sum = sum + get(x + image + (iy * p.width + ix) * p.channels + c, count);
-      put(y + out + c, sum / size, count);
+      for (int64_t iy = 0; iy < box.high; ++iy)
+        for (int64_t ix = 0; ix < box.wide; ++ix)
+          sum = sum + get(x + at.image + ((box.y + iy) * p.width + box.x + ix) * p.channels + c, count);
+      put(y + at.out + c, sum / size, count);
     });
   });
 }
@@ -221,6 +280,7 @@ void avgPool2dPullback(const KernelCall& call) {
 PUSHFORWARD_CPU_KERNEL(max_pool2d, maxPool2d, nullptr)
 PUSHFORWARD_CPU_KERNEL(max_pool2d_indices, maxPool2dIndices, nullptr)
 PUSHFORWARD_CPU_KERNEL(max_pool2d_pushforward, maxPool2dPushforward, nullptr)
+PUSHFORWARD_CPU_KERNEL(max_pool2d_pullback, maxPool2dPullback, nullptr)
 PUSHFORWARD_CPU_KERNEL(pool_gather, poolGather, nullptr)
 PUSHFORWARD_CPU_KERNEL(pool_scatter, poolScatter, nullptr)
 PUSHFORWARD_CPU_KERNEL(avg_pool2d, avgPool2d, nullptr)

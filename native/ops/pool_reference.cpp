@@ -85,6 +85,23 @@ void maxPool2dPushforward(const KernelCall& call) {
       });
 }
 
+void maxPool2dPullback(const KernelCall& call) {
+  const double *x = input(call, 0), *yBar = input(call, 1);
+  double* xBar = output(call, 2);
+  zero(xBar, imageCount(parametersOf(call)));
+  int64_t best = -1;  // where this window's ȳ lies
+  forEachElement(
+      parametersOf(call), [&](int64_t) { best = -1; },
+      [&](int64_t out, int64_t in, int64_t) {
+        if (best >= 0) {
+          if (!(x[in] > x[best]) && !(std::isnan(x[in]) && !std::isnan(x[best]))) return;
+          xBar[best] = 0;
+        }
+        best = in;
+        xBar[best] = yBar[out];
+      });
+}
+
 void poolGather(const KernelCall& call) {
   const double* x = input(call, 0);
   double* y = output(call, 2);
@@ -127,6 +144,7 @@ void avgPool2dPullback(const KernelCall& call) {
 PUSHFORWARD_REFERENCE_KERNEL(max_pool2d, maxPool2d)
 PUSHFORWARD_REFERENCE_KERNEL(max_pool2d_indices, maxPool2dIndices)
 PUSHFORWARD_REFERENCE_KERNEL(max_pool2d_pushforward, maxPool2dPushforward)
+PUSHFORWARD_REFERENCE_KERNEL(max_pool2d_pullback, maxPool2dPullback)
 PUSHFORWARD_REFERENCE_KERNEL(pool_gather, poolGather)
 PUSHFORWARD_REFERENCE_KERNEL(pool_scatter, poolScatter)
 PUSHFORWARD_REFERENCE_KERNEL(avg_pool2d, avgPool2d)

@@ -1,4 +1,5 @@
 // npm run bench -- step [--write]: what a training step costs. npm run bench -- ops [name…]: what every op costs.
+import { deepBenchmark } from './deep.ts';
 import { opsBenchmark } from './ops.ts';
 import { stepBenchmark } from './step.ts';
 
@@ -6,6 +7,7 @@ const [name = 'step', ...flags] = process.argv.slice(2);
 const benchmarks: Readonly<Record<string, (flags: readonly string[]) => Promise<void>>> = {
   step: stepBenchmark,
   ops: opsBenchmark,
+  deep: deepBenchmark,
 };
 const benchmark = Object.hasOwn(benchmarks, name) ? benchmarks[name] : undefined;
 if (benchmark === undefined) {

@@ -28,10 +28,10 @@ export const deepEstimators: Readonly<Record<string, GradientEstimator>> = {
   'backprop, checkpointed': backprop({ checkpoint: true }),
 };
 
-/** The deep net's plans on one thread. */
-export function deepPlans(layers: number, width: number, batch: number): Promise<TimedPlans> {
+/** The deep net's plans. */
+export function deepPlans(layers: number, width: number, batch: number, threads = 1): Promise<TimedPlans> {
   const objective: Objective = { loss: ops.meanSquaredError, targetShape: [width] };
-  return timedPlans(deepModel(layers, width), [width], batch, deepEstimators, { device: 'cpu', threads: 1 }, objective);
+  return timedPlans(deepModel(layers, width), [width], batch, deepEstimators, { device: 'cpu', threads }, objective);
 }
 
 const names = ['forward pass', ...Object.keys(deepEstimators)];
@@ -64,7 +64,7 @@ async function timeTable(batch: number, layers: number, width: number): Promise<
 }
 
 /** Weights of U(−1/√n, 1/√n) have √⅙ of the spread of heNormal, so every layer shrinks by that much. */
-async function shrink(plans: TimedPlans, layers: number): Promise<void> {
+export async function shrink(plans: TimedPlans, layers: number): Promise<void> {
   for (let layer = 0; layer < layers; layer++) {
     const weights = plans.session.read(`${layer}.w`) as Float32Array;
     plans.session.write(

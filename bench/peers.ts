@@ -27,6 +27,7 @@ class Peer {
   readonly #lines: AsyncIterator<string>;
   /** Cores that each answer says were busy. */
   readonly cores: number[] = [];
+  readonly failures: string[] = [];
 
   private constructor(name: string, command: readonly string[]) {
     this.name = name;
@@ -51,9 +52,21 @@ class Peer {
   async time(work: string, batch: number, count: number): Promise<number> {
     this.#child.stdin!.write(`${JSON.stringify({ work, batch, count })}\n`);
     const answer = await this.#next();
-    if (answer?.milliseconds === undefined) throw new Error(`${this.name}, ${work}: ${answer?.failed ?? 'it ended'}`);
+    if (answer?.milliseconds === undefined)
+      throw new Error(`${work}, batch ${batch}, failed: ${answer?.failed ?? 'it ended'}`);
     this.cores.push(answer.cores ?? Number.NaN);
     return answer.milliseconds;
+  }
+
+  /** Whether it can; the reason why not goes into the notes. */
+  async does(work: string, batch: number): Promise<boolean> {
+    try {
+      await this.time(work, batch, 1);
+      return true;
+    } catch (error) {
+      this.failures.push((error as Error).message);
+      return false;
+    }
   }
 
   end(): void {
@@ -95,14 +108,10 @@ async function measure(peers: readonly Peer[], batch: number, rounds: number): P
       (n) =>
         time(plan, n),
   );
-  // A rank-one tangent stands against their gaussian one: nobody else has it.
-  const jobs = peers.flatMap((peer) =>
-    works.flatMap((work, w) => {
-      const same = work.replace(', rank one', '');
-      return peer.greeting.works?.includes(same) ? [{ peer, w, work: same }] : [];
-    }),
-  );
-  const theirs = [...new Map(jobs.map((job) => [`${job.peer.name} ${job.work}`, job])).values()];
+  const theirs: { peer: Peer; work: string }[] = [];
+  for (const peer of peers) {
+    for (const work of peer.greeting.works ?? []) if (await peer.does(work, batch)) theirs.push({ peer, work });
+  }
   const timed = [
     ...ours,
     ...theirs.map(
@@ -116,6 +125,7 @@ async function measure(peers: readonly Peer[], batch: number, rounds: number): P
   return works.map((work, w) => {
     const own = times[w] ?? [];
     const cells = peers.map((peer) => {
+      // A rank-one tangent stands against their gaussian one: nobody else has it.
       const at = theirs.findIndex((job) => job.peer === peer && job.work === work.replace(', rank one', ''));
       if (at < 0) return '–';
       const found = times[ours.length + at] ?? [];
@@ -133,9 +143,9 @@ export async function peersBenchmark(flags: readonly string[]): Promise<void> {
   const peers = all.filter(({ greeting }) => greeting.skipped === undefined);
   const rows = [...(await measure(peers, 64, rounds)), ...(await measure(peers, 512, rounds))];
   for (const peer of all) peer.end();
-  const notes = all.map(({ name, greeting, cores }) =>
+  const notes = all.map(({ name, greeting, cores, failures }) =>
     greeting.skipped === undefined
-      ? `- ${name}: ${greeting.version}; ${median(cores).toFixed(2)} cores busy`
+      ? `- ${name}: ${[greeting.version, `${median(cores).toFixed(2)} cores busy`, ...failures].join('; ')}`
       : `- ${name}: skipped: ${greeting.skipped}`,
   );
   const text = [

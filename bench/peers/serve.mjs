@@ -17,17 +17,20 @@ export function weightsOf(fanIn, fanOut) {
   return new Float32Array(fanIn * fanOut).map(() => scale * (2 * Math.random() - 1));
 }
 
+/** Not console.log, which a library may use for its own words. */
+const say = (answer) => process.stdout.write(`${JSON.stringify(answer)}\n`);
+
 /** `works`: name → (batch size) → a function that does it once and resolves when it is done. */
 export async function serve(load) {
   let peer;
   try {
     peer = await load();
   } catch (error) {
-    console.log(JSON.stringify({ skipped: String(error.message).split('\n')[0] }));
+    say({ skipped: String(error.message).split('\n')[0] });
     return;
   }
   const prepared = new Map();
-  console.log(JSON.stringify({ version: peer.version, works: Object.keys(peer.works) }));
+  say({ version: peer.version, works: Object.keys(peer.works) });
   for await (const line of createInterface({ input: process.stdin })) {
     const { work, batch, count } = JSON.parse(line);
     const key = `${work} ${batch}`;
@@ -38,9 +41,9 @@ export async function serve(load) {
       for (let i = 0; i < count; i++) await run();
       const wall = performance.now() - start;
       const { user, system } = process.cpuUsage(cpu);
-      console.log(JSON.stringify({ milliseconds: wall / count, cores: (user + system) / 1000 / wall }));
+      say({ milliseconds: wall / count, cores: (user + system) / 1000 / wall });
     } catch (error) {
-      console.log(JSON.stringify({ failed: String(error?.message ?? error).split('\n')[0] }));
+      say({ failed: String(error?.message ?? error).split('\n')[0] });
     }
   }
 }

@@ -3,14 +3,12 @@ import { fileURLToPath } from 'node:url';
 import { batchOf, rate, serve, sizes, weightsOf } from './serve.mjs';
 
 await serve(async () => {
-  const log = console.log;
   console.log = console.info = console.warn = console.error; // its greetings are not answers
   const tf = await import('@tensorflow/tfjs');
   const { setWasmPaths } = await import('@tensorflow/tfjs-backend-wasm');
   setWasmPaths(fileURLToPath(new URL('node_modules/@tensorflow/tfjs-backend-wasm/dist/', import.meta.url)));
   const started = await tf.setBackend('wasm');
   await tf.ready();
-  console.log = log;
   if (!started) throw new Error('the wasm backend does not start');
   const parameters = () =>
     sizes

@@ -26,7 +26,7 @@ export async function serve(load) {
   try {
     peer = await load();
   } catch (error) {
-    say({ skipped: String(error.message).split('\n')[0] });
+    say({ skipped: String(error.message).split(/\n| imported from/)[0] });
     return;
   }
   const prepared = new Map();

@@ -1,11 +1,15 @@
 // npm run bench -- step [--write]: what a training step costs. npm run bench -- ops [name…]: what every op costs.
+import { deepBenchmark } from './deep.ts';
 import { opsBenchmark } from './ops.ts';
+import { peersBenchmark } from './peers.ts';
 import { stepBenchmark } from './step.ts';
 
 const [name = 'step', ...flags] = process.argv.slice(2);
 const benchmarks: Readonly<Record<string, (flags: readonly string[]) => Promise<void>>> = {
   step: stepBenchmark,
   ops: opsBenchmark,
+  deep: deepBenchmark,
+  peers: peersBenchmark,
 };
 const benchmark = Object.hasOwn(benchmarks, name) ? benchmarks[name] : undefined;
 if (benchmark === undefined) {

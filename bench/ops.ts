@@ -1,13 +1,13 @@
 // Every op at a size that matters: milliseconds of its primal, pushforward and pullback on one thread, and the share of the floor that
 // describe() gives each plan.  npm run bench -- ops [name…]
-import { cpus } from 'node:os';
 import { grad, jvp, ops, type Value } from '../src/index.ts';
 import { openSession, toTarget } from '../src/plan/engine.ts';
 import { traceBody } from '../src/trace/body.ts';
 import { encodeProgram } from '../src/trace/encode.ts';
 import { callOp, type OpCase } from '../test/cases/case.ts';
 import { opCases } from '../test/cases/index.ts';
-import { median } from './ratios.ts';
+import { floorOf, median } from './ratios.ts';
+import { ceilings, machine } from './report.ts';
 
 type Shapes = readonly (readonly number[])[];
 
@@ -98,7 +98,7 @@ async function time(opCase: OpCase, mode: (typeof modes)[number]): Promise<{ ms:
   await run();
   const times: number[] = [];
   for (let round = 0; round < 9; round++) times.push(await run());
-  const floor = Number(/total.*\s([\d.e+-]+)$/m.exec(plan.describe())?.[1] ?? Number.NaN) / 1000;
+  const floor = floorOf(plan);
   session.dispose();
   const ms = median(times);
   return { ms, share: floor / ms };
@@ -108,8 +108,7 @@ async function time(opCase: OpCase, mode: (typeof modes)[number]): Promise<{ ms:
 export async function opsBenchmark(names: readonly string[]): Promise<void> {
   const first = new Map<string, OpCase>();
   for (const opCase of opCases) if (!first.has(opCase.op)) first.set(opCase.op, opCase);
-  const { isa } = openSession(toTarget('bench', { device: 'cpu' }));
-  console.log(`${cpus()[0]?.model.trim()}, ${isa}, one thread, medians of 9; shares of the floor behind the times.\n`);
+  console.log(`${machine()}\n\n${ceilings()}\n\nOne thread, medians of 9; behind a time its floor's share of it.\n`);
   console.log('| op | inputs | primal, ms | pushforward, ms | pullback, ms |\n|---|---|---|---|---|');
   for (const name of Object.keys(ops).sort()) {
     const found = first.get(name);

@@ -29,6 +29,29 @@ export function median(values: readonly number[]): number {
   return sorted.length % 2 === 1 ? upper : ((sorted[(sorted.length >> 1) - 1] as number) + upper) / 2;
 }
 
+/** The median of x / y, pair by pair. */
+export function medianRatio(x: readonly number[], y: readonly number[]): number {
+  return median(x.map((value, i) => value / (y[i] as number)));
+}
+
+/** Something to time: milliseconds of one of n repetitions. */
+export type Timed = (n: number) => Promise<number>;
+
+/** `rounds` times of each, in turns, after a turn that does not count: a change of the machine's speed strikes all. */
+export async function interleaved(timed: readonly Timed[], rounds: number, repetitions: number): Promise<number[][]> {
+  const times: number[][] = timed.map(() => []);
+  for (const run of timed) await run(repetitions);
+  for (let round = 0; round < rounds; round++) {
+    for (const [i, run] of timed.entries()) times[i]?.push(await run(repetitions));
+  }
+  return times;
+}
+
+/** The least milliseconds that a step of the plan can take: the sum of describe(). */
+export function floorOf(plan: NativePlan): number {
+  return Number(/^ +total .*\s([\d.e+-]+)$/m.exec(plan.describe())?.[1] ?? Number.NaN) / 1000;
+}
+
 /** The paper's MLP. */
 export function mlp(): Model {
   return nn.sequential(nn.dense(1024, { activation: 'relu' }), nn.dense(1024, { activation: 'relu' }), nn.dense(10));
@@ -43,18 +66,31 @@ export interface TimedPlans {
   time(plan: NativePlan, n: number): Promise<number>;
 }
 
-/** Compiles everything that will be timed. Inputs are uniform in (0, 1), labels i mod 10, the learning rate 1e-6. */
+/** What a model is trained for: class labels, or outputs of the given shape. */
+export interface Objective {
+  readonly loss: ModelOptions['loss'];
+  readonly targetShape?: readonly number[];
+}
+
+const classes: Objective = { loss: ops.softmaxCrossEntropy };
+
+/**
+ * Compiles everything that will be timed. Inputs are uniform in (0, 1), labels i mod 10 (other targets uniform too), the learning
+ * rate 1e-6.
+ */
 export async function timedPlans(
   model: Model,
   inputShape: readonly number[],
   batchSize: number,
   estimators: Readonly<Record<string, GradientEstimator>>,
   options: RunOptions = {},
+  { loss, targetShape }: Objective = classes,
 ): Promise<TimedPlans> {
   const target = toTarget('bench', options);
   const session = openSession(target);
-  const modelOptions: ModelOptions = { model, loss: ops.softmaxCrossEntropy, inputShape, inputType: 'float32' };
-  const form = { targetShape: [], targetType: 'int32' } as const;
+  const modelOptions: ModelOptions = { model, loss, inputShape, inputType: 'float32' };
+  const targetType = targetShape === undefined ? 'int32' : 'float32';
+  const form = { targetShape: targetShape ?? [], targetType } as const;
   const context = traceContext(target, true);
   const { declared } = modelProgram(modelOptions, context, batchSize);
   const compile = (graph: Parameters<typeof encodeProgram>[0]): NativePlan =>
@@ -69,12 +105,13 @@ export async function timedPlans(
       compile(trainingProgram(modelOptions, context, batchSize, form, gradient as KnownEstimator, optimizer)),
     ]),
   );
-  const size = batchSize * inputShape.reduce((product, axis) => product * axis, 1);
-  const x = Float32Array.from({ length: size }, Math.random);
-  const labels = Int32Array.from({ length: batchSize }, (_, i) => i % 10);
+  const uniform = (shape: readonly number[]): Float32Array =>
+    Float32Array.from({ length: shape.reduce((product, axis) => product * axis, batchSize) }, Math.random);
+  const labels = (): Int32Array => Int32Array.from({ length: batchSize }, (_, i) => i % 10);
+  const inputs = [uniform(inputShape), targetShape === undefined ? labels() : uniform(targetShape)];
   const time = async (plan: NativePlan, n: number): Promise<number> => {
     const rates = new Float64Array(n).fill(1e-6);
-    const result = await plan.run({ ...random, inputs: [x, labels], steps: n, rates });
+    const result = await plan.run({ ...random, inputs, steps: n, rates });
     return result.milliseconds / n;
   };
   return { session, forward, steps, time };
@@ -86,24 +123,17 @@ export async function measureRatios(
   rounds = 15,
   callsPerRound = 5,
 ): Promise<Ratio[]> {
-  const forwards: number[] = [];
-  const times = new Map([...steps.keys()].map((name) => [name, [] as number[]]));
-  const ratios = new Map([...steps.keys()].map((name) => [name, [] as number[]]));
-  await time(forward, callsPerRound);
-  for (const plan of steps.values()) await time(plan, callsPerRound);
-  for (let round = 0; round < rounds; round++) {
-    const bare = await time(forward, callsPerRound);
-    forwards.push(bare);
-    for (const [name, plan] of steps) {
-      const step = await time(plan, callsPerRound);
-      times.get(name)?.push(step);
-      ratios.get(name)?.push(step / bare);
-    }
-  }
-  return [...steps.keys()].map((name) => ({
+  const names = [...steps.keys()];
+  const timed = [forward, ...steps.values()].map(
+    (plan): Timed =>
+      (n) =>
+        time(plan, n),
+  );
+  const [bare = [], ...times] = await interleaved(timed, rounds, callsPerRound);
+  return names.map((name, i) => ({
     name,
-    ratio: median(ratios.get(name) ?? []),
-    milliseconds: median(times.get(name) ?? []),
-    forwardMilliseconds: median(forwards),
+    ratio: medianRatio(times[i] ?? [], bare),
+    milliseconds: median(times[i] ?? []),
+    forwardMilliseconds: median(bare),
   }));
 }

@@ -1,59 +1,116 @@
-// Milliseconds of a training step of the paper's MLP and its ratio to the bare forward pass, for every estimator that is here.
-import { execFileSync } from 'node:child_process';
-import { readFileSync, writeFileSync } from 'node:fs';
-import { cpus } from 'node:os';
+// Milliseconds of a training step of the paper's MLP for every estimator, precision and batch, on one thread and on two: its ratio to the
+// bare forward pass, and its floor's share of it.
+import { PushforwardError } from '../src/errors.ts';
 import { backprop, forwardGradient, type GradientEstimator } from '../src/estimators/gradient.ts';
-import { gaussian, lowRank, rademacher } from '../src/samplers.ts';
-import { measureRatios, mlp, timedPlans } from './ratios.ts';
+import type { RunOptions } from '../src/plan/engine.ts';
+import { gaussian, lowRank, rademacher, sphere } from '../src/samplers.ts';
+import { floorOf, interleaved, median, medianRatio, mlp, type Timed, timedPlans } from './ratios.ts';
+import { ceilings, machine, table, writeBetween } from './report.ts';
 
+const rankOne = lowRank({ rank: 1 });
 const estimators: Readonly<Record<string, GradientEstimator>> = {
   backprop: backprop(),
-  'forward gradient, rank one': forwardGradient({ sampler: lowRank({ rank: 1 }) }),
-  'forward gradient, rademacher': forwardGradient({ sampler: rademacher() }),
-  'forward gradient, gaussian': forwardGradient({ sampler: gaussian() }),
-  'forward gradient, 8 directions of rank one': forwardGradient({ sampler: lowRank({ rank: 1 }), directions: 8 }),
+  'rank one': forwardGradient({ sampler: rankOne }),
+  rademacher: forwardGradient({ sampler: rademacher() }),
+  gaussian: forwardGradient({ sampler: gaussian() }),
+  sphere: forwardGradient({ sampler: sphere() }),
+  '8 directions of rank one': forwardGradient({ sampler: rankOne, directions: 8 }),
 };
 
-function commit(): string {
-  try {
-    return execFileSync('git', ['rev-parse', '--short', 'HEAD'], { encoding: 'utf8' }).trim();
-  } catch {
-    return 'unknown';
-  }
+interface Row {
+  readonly batch: number;
+  readonly precision: string;
+  readonly step: string;
+  /** On one thread, then on two. */
+  readonly milliseconds: readonly number[];
+  readonly overForward: readonly number[];
+  readonly floors: readonly number[];
+  /** Of one thread over two. */
+  readonly speedup: number;
 }
 
-async function rows(threads: number): Promise<string[]> {
-  const lines: string[] = [];
-  for (const batchSize of [64, 512]) {
-    const plans = await timedPlans(mlp(), [784], batchSize, estimators, { device: 'cpu', threads });
-    const ratios = await measureRatios(plans, 15, batchSize > 64 ? 2 : 5);
-    lines.push(`| ${batchSize} | ${threads} | forward pass | ${ratios[0]?.forwardMilliseconds.toFixed(2)} | 1 |`);
-    for (const { name, milliseconds, ratio } of ratios) {
-      lines.push(`| ${batchSize} | ${threads} | ${name} | ${milliseconds.toFixed(2)} | ${ratio.toFixed(2)} |`);
-    }
-    plans.session.dispose();
-  }
-  return lines;
+/** One batch in one precision: the forward pass, and from 64 examples on every estimator. */
+async function measure(batch: number, precision: NonNullable<RunOptions['precision']>): Promise<Row[]> {
+  const known = batch >= 64 ? estimators : {};
+  const open = (threads: number) => timedPlans(mlp(), [784], batch, known, { device: 'cpu', precision, threads });
+  const sets = [await open(1), await open(2)];
+  const plans = sets.map(({ forward, steps }) => [forward, ...steps.values()]);
+  const timed = sets.flatMap(({ time }, s) =>
+    (plans[s] ?? []).map(
+      (plan): Timed =>
+        (n) =>
+          time(plan, n),
+    ),
+  );
+  const times = await interleaved(timed, 15, batch > 64 ? 2 : batch < 64 ? 20 : 5);
+  const names = ['forward pass', ...Object.keys(known)];
+  const of = (s: number, i: number): number[] => times[s * names.length + i] as number[];
+  const rows = names.map((step, i) => ({
+    batch,
+    precision,
+    step,
+    milliseconds: [0, 1].map((s) => median(of(s, i))),
+    overForward: [0, 1].map((s) => medianRatio(of(s, i), of(s, 0))),
+    floors: plans.map((list) => floorOf(list[i]!)),
+    speedup: medianRatio(of(0, i), of(1, i)),
+  }));
+  for (const { session } of sets) session.dispose();
+  return rows;
 }
 
-/** Prints the table, and with --write puts it between the markers of README.md. */
+const percent = (share: number | undefined): string => `${Math.round(100 * (share ?? Number.NaN))} %`;
+const both = (values: readonly number[], text: (value: number) => string): string[] => values.map(text);
+
+function cells({ batch, precision, step, milliseconds, overForward, floors, speedup }: Row): Record<string, string> {
+  const [one = '', two = ''] = both(milliseconds, (ms) => ms.toFixed(ms < 1 ? 3 : 2));
+  const [overOne = '', overTwo = ''] = both(overForward, (ratio) => (step === 'forward pass' ? '1' : ratio.toFixed(2)));
+  const [shareOne = '', shareTwo = ''] = milliseconds.map((ms, s) => percent((floors[s] as number) / ms));
+  return {
+    batch: String(batch),
+    precision,
+    step,
+    '1 thread, ms': one,
+    '× forward': overOne,
+    'floor, ms': (floors[0] as number).toFixed(3),
+    share: shareOne,
+    '2 threads, ms': two,
+    '× forward, 2': overTwo,
+    'share, 2': shareTwo,
+    '1 / 2 threads': speedup.toFixed(2),
+  };
+}
+
+const columns = Object.keys(
+  cells({ batch: 0, precision: '', step: '', milliseconds: [0, 0], overForward: [0, 0], floors: [0, 0], speedup: 0 }),
+);
+const shortColumns = ['batch', 'precision', 'step', '1 thread, ms', '× forward', '2 threads, ms', '× forward, 2'];
+
+/** `--write` puts the whole table into docs/performance.md and the times into README.md; other words are batch sizes, in place of all. */
 export async function stepBenchmark(flags: readonly string[]): Promise<void> {
-  const { session } = await timedPlans(mlp(), [784], 1, {}, { device: 'cpu' });
-  const { isa } = session;
-  session.dispose();
-  const table = [
-    `MLP 784-1024-1024-10, float32, plain SGD. ${cpus()[0]?.model.trim()}, ${isa}, Node ${process.version}, commit ${commit()}. Medians of 15 interleaved rounds.`,
-    '',
-    '| batch | threads | step | ms | × forward |',
-    '|---|---|---|---|---|',
-    ...(await rows(1)),
-    ...(await rows(2)),
-  ].join('\n');
-  console.log(table);
+  const chosen = flags.filter((flag) => /^\d+$/.test(flag)).map(Number);
+  const head = `MLP 784-1024-1024-10, plain SGD. ${machine()}. Medians of 15 interleaved rounds.`;
+  const limits = ceilings();
+  console.log(`${head}\n\n${limits}\n`);
+  const rows: Record<string, string>[] = [];
+  for (const precision of ['f32', 'bf16'] as const) {
+    try {
+      for (const batch of chosen.length > 0 ? chosen : [1, 8, 64, 512]) {
+        rows.push(...(await measure(batch, precision)).map(cells));
+      }
+    } catch (error) {
+      if (!(error instanceof PushforwardError)) throw error;
+      rows.push({ batch: 'all', precision, step: `not measured: ${error.message}` });
+    }
+  }
+  const tableOf = (names: readonly string[], kept = rows): string =>
+    table(
+      names,
+      kept.map((row) => names.map((name) => row[name] ?? '–')),
+    );
+  console.log(tableOf(columns));
   if (!flags.includes('--write')) return;
-  const readme = new URL('../README.md', import.meta.url);
-  const text = readFileSync(readme, 'utf8');
-  const marked = /<!-- bench:step -->[\s\S]*<!-- \/bench:step -->/;
-  if (!marked.test(text)) throw new Error('README.md has no bench:step markers');
-  writeFileSync(readme, text.replace(marked, `<!-- bench:step -->\n${table}\n<!-- /bench:step -->`));
+  writeBetween('docs/performance.md', 'bench:ceilings', limits);
+  writeBetween('docs/performance.md', 'bench:step', `${head}\n\n${tableOf(columns)}`);
+  const measured = rows.filter((row) => row['1 thread, ms'] !== undefined);
+  writeBetween('README.md', 'bench:step', `${head}\n\n${tableOf(shortColumns, measured)}`);
 }

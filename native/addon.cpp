@@ -575,6 +575,21 @@ Napi::Value sets(const Napi::CallbackInfo& info) {
   });
 }
 
+Napi::Value ceilings(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&]() -> Napi::Value {
+    Napi::Array list = Napi::Array::New(info.Env());
+    for (const Ceiling& ceiling : measuredCeilings(openDevice("cpu", textArgument(info[0], "isa"), 1, ""))) {
+      Napi::Object row = Napi::Object::New(info.Env());
+      row.Set("name", ceiling.name);
+      row.Set("unit", ceiling.unit);
+      row.Set("value", ceiling.value);
+      row.Set("absence", ceiling.absence);
+      list.Set(list.Length(), row);
+    }
+    return list;
+  });
+}
+
 Napi::Value infer(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&]() -> Napi::Value {
     auto program = programArgument(info[0], "infer");
@@ -637,6 +652,7 @@ Napi::Object initialise(Napi::Env env, Napi::Object exports) {
   exports.Set("devices", Napi::Function::New(env, devices));
   exports.Set("listing", Napi::Function::New(env, listing));
   exports.Set("instructionSets", Napi::Function::New(env, sets));
+  exports.Set("ceilings", Napi::Function::New(env, ceilings));
   exports.Set("infer", Napi::Function::New(env, infer));
   exports.Set("materialise", Napi::Function::New(env, materialiseTangent));
   exports.Set("shuffle", Napi::Function::New(env, shuffle));

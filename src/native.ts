@@ -101,6 +101,15 @@ export interface NativeDevice {
   readonly isa?: string;
 }
 
+/** What one thread can do at most. */
+export interface NativeCeiling {
+  readonly name: string;
+  readonly unit: string;
+  readonly value: number;
+  /** Why it was not measured; else empty. */
+  readonly absence: string;
+}
+
 /** The addon. */
 export interface NativeBinding {
   readonly Session: new (device: string, isa: string, threads: number, precision?: Precision) => NativeSession;
@@ -108,6 +117,8 @@ export interface NativeBinding {
   listing(): { name: string; set: string }[];
   /** Sets of this machine that have kernels of their own for products at a precision; default: f32. */
   instructionSets(precision?: 'f32' | 'bf16'): string[];
+  /** Measured anew, for benchmarks: seconds, on the calling thread, up to 256 MB. '' is the best instruction set. */
+  ceilings(isa: string): NativeCeiling[];
   /** The types of the values that the last node of a program defines: the shape rules have one home, the native ops. */
   infer(program: Uint8Array): { shape: number[]; dtype: 'real' | 'int32' }[];
   /** The float32 tangent of one parameter: DESIGN's random numbers, stream 0 (5 and 6 for lowRank). */

@@ -25,10 +25,15 @@ std::string placeText(const Place& place) {
   return "";
 }
 
-/** Microseconds. */
+/**
+ * Microseconds. Of the bytes a step moves, those of at most what the second-level caches hold can have been there when it
+ * began, and be there when it ends; the rest comes from, and goes, further.
+ */
 double floorOf(const Cost& cost, const Peaks& peaks) {
   auto at = [](double amount, double peak) { return peak > 0 ? 1e6 * amount / peak : 0; };
-  return std::max({at(cost.operations, peaks.operations), at(cost.bytes, peaks.bytes), at(cost.words, peaks.words)});
+  const double nearBytes = std::min(cost.bytes, 2 * peaks.nearSize);
+  const double bytes = at(nearBytes, peaks.nearBytes) + at(cost.bytes - nearBytes, peaks.farBytes);
+  return std::max({at(cost.operations, peaks.operations), bytes, at(cost.words, peaks.words)});
 }
 
 }  // namespace
@@ -65,8 +70,9 @@ std::string Plan::describe(const Peaks& peaks) const {
   text += line;
   std::snprintf(line, sizeof line,
                 "operands: w workspace, t tape, in input. workspace %zu bytes, tape %zu, constants %zu\n"
-                "peaks a second: %.4g operations, %.4g bytes, %.4g words (0: not measured)\n",
-                workspaceBytes_, tapeBytes_, constantBytes_, peaks.operations, peaks.bytes, peaks.words);
+                "peaks a second: %.4g operations, %.4g words, %.4g bytes near, %.4g far (0: not measured)\n",
+                workspaceBytes_, tapeBytes_, constantBytes_, peaks.operations, peaks.words, peaks.nearBytes,
+                peaks.farBytes);
   return text + line;
 }
 

@@ -83,6 +83,7 @@ struct PlanContext {
   const Node& node;
   std::vector<const Type*> input, output;
   std::vector<SlotLayout> layout;  // of each input
+  SlotLayout made;                 // of the output, which may be made in a slot
   Precision precision;
 };
 
@@ -111,6 +112,7 @@ struct Op {
   bool fusedOnly = false;           // made by fusion: {fuse: false} must not meet it
   bool constantDerivative = false;  // outputs never carry a tangent (comparisons, random numbers, stopGradient)
   std::vector<Absorption> absorbs;
+  bool makesPanels = false;      // can make its output in panels: initial values
   std::vector<int> takesPanels;  // inputs that may lie in panels
   std::vector<int> writes;  // inputs overwritten in place (updates); such nodes are kept although nothing reads them
   int guardsFrom = -1;      // inputs from here on are guards: where one is not finite the node writes nothing

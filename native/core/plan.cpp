@@ -125,9 +125,13 @@ void Plan::placeAssigned() {
   for (const Node& node : program_.nodes) {
     if (node.op->name != "assign" || node.inputs.size() > 2) continue;  // under guards nothing may be written too early
     ValueId slot = node.inputs[0], value = node.inputs[1];
-    bool made = places_[value].kind == Place::Kind::absent && program_.producerOf(value).op->alias < 0 &&
-                !layoutOf(program_, slot).inPanels();
-    if (made && uses[value] == 1 && uses[slot] == 1) places_[value] = places_[slot];
+    const Op& maker = *program_.producerOf(value).op;
+    SlotLayout layout = layoutOf(program_, slot);
+    bool made = places_[value].kind == Place::Kind::absent && maker.alias < 0 &&
+                (!layout.inPanels() || (maker.makesPanels && layout.layout == WeightLayout::panels));
+    if (!made || uses[value] != 1 || uses[slot] != 1) continue;
+    places_[value] = places_[slot];
+    if (layout.inPanels()) made_[value] = layout;
   }
 }
 
@@ -146,7 +150,9 @@ Place Plan::unplaced(ValueId value) const {
 }
 
 PlanContext Plan::contextOf(const Node& node) const {
-  PlanContext context{node, {}, {}, {}, precision_};
+  PlanContext context{node, {}, {}, {}, {}, precision_};
+  auto made = made_.find(node.firstOutput);
+  if (node.outputs > 0 && made != made_.end()) context.made = made->second;
   for (ValueId input : node.inputs) {
     context.input.push_back(input == none ? nullptr : &program_.types[input]);
     context.layout.push_back(layoutOf(program_, input));

@@ -1,6 +1,7 @@
 // A plan: one list of kernel calls over a store and a workspace, made once and run many times.
 #pragma once
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -75,8 +76,9 @@ class Plan {
   void layOut(const Device& device);
 
   Program program_;
-  std::vector<size_t> order_;  // nodes in order of execution
-  std::vector<Place> places_;  // of every value
+  std::vector<size_t> order_;           // nodes in order of execution
+  std::vector<Place> places_;           // of every value
+  std::map<ValueId, SlotLayout> made_;  // of values made in slots that lie in panels
   std::vector<Type> inputs_;
   std::vector<Output> outputs_, guards_;
   std::vector<Step> steps_;

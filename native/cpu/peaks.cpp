@@ -1,28 +1,36 @@
 #include "core/peaks.h"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <chrono>
 #include <map>
 #include <mutex>
-#include <vector>
 
+#include "core/store.h"
 #include "cpu/peaks.h"
 
 namespace pushforward {
 
 namespace {
 
-/** The best of several short runs: interruptions only ever make one slower. */
-double peakOf(const std::string& set, const char* name) {
+constexpr int64_t nearFloats = 64 * 1024;                // 256 KB: in the second-level cache
+constexpr int64_t farFloats = 2 * 1024 * 1024;           // 8 MB: behind it
+constexpr int64_t memoryFloats = 64 * 1024 * 1024;       // 256 MB: beyond every cache
+constexpr int64_t updateFloats = 1863690 / 1024 * 1024;  // the parameters of the paper's MLP, 7.45 MB
+
+/** Units a second: the best of several short runs, because interruptions only ever make one slower. 0: no such kernel. */
+double peakOf(const std::string& set, const char* name, int64_t floats) {
   const KernelEntry* entry = findKernel(set, name);
   if (!entry) return 0;
-  std::vector<float> memory(peakFloats);
+  Memory memory(static_cast<size_t>(floats) * sizeof(float));
+  std::fill_n(static_cast<float*>(memory.data()), floats, 0.0f);  // pages that nobody wrote are all the same page
   double done = 0, best = 0;
   void* operand = memory.data();
   RunState state{};
   int64_t count = 1;
   for (int run = 0; run < 24; ++run) {
-    PeakParameters parameters{count, &done};
+    PeakParameters parameters{count, floats, &done};
     auto start = std::chrono::steady_clock::now();
     entry->function({&parameters, &operand, nullptr, &state, nullptr});
     double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
@@ -34,23 +42,85 @@ double peakOf(const std::string& set, const char* name) {
   return best;
 }
 
+double secondLevelBytes() {
+#if defined(_SC_LEVEL2_CACHE_SIZE)
+  const long bytes = sysconf(_SC_LEVEL2_CACHE_SIZE);
+  if (bytes > 0) return static_cast<double>(bytes);
+#endif
+  return 1 << 20;
+}
+
+/** Whether the machine can run a set of kernels. */
+bool runs(const char* set) {
+  const std::vector<std::string> sets = instructionSets();
+  return std::find(sets.begin(), sets.end(), set) != sets.end();
+}
+
+struct Row {
+  const char *name, *unit, *kernel;
+  int64_t floats;
+  double scale;
+  bool perUnit;     // scale / rate instead of scale · rate
+  const char* set;  // which the machine must have
+  const char* absence;
+};
+
+constexpr Row rows[] = {
+    {"float32 multiply-add, registers only", "GFLOP/s", "peak_fma", 1024, 1e-9, false, "baseline", ""},
+    {"bf16 dot product, registers only", "GFLOP/s", "peak_dots", 1024, 1e-9, false, "avx512bf16",
+     "the processor has no AVX512-BF16"},
+    {"bf16 tiles (AMX), resident", "GFLOP/s", "peak_tiles", 1024, 1e-9, false, "amx", "the processor has no AMX-BF16"},
+    {"in-place update of 7.45 MB", "ms", "peak_update", updateFloats, 8e3 * updateFloats, true, "baseline", ""},
+    {"x += y, second-level cache (256 KB)", "GB/s", "peak_add", nearFloats, 1e-9, false, "baseline", ""},
+    {"x += y, third-level cache (8 MB)", "GB/s", "peak_add", farFloats, 1e-9, false, "baseline", ""},
+    {"x += y, memory (256 MB)", "GB/s", "peak_add", memoryFloats, 1e-9, false, "baseline", ""},
+    {"read, second-level cache (256 KB)", "GB/s", "peak_read", nearFloats, 1e-9, false, "baseline", ""},
+    {"read, third-level cache (8 MB)", "GB/s", "peak_read", farFloats, 1e-9, false, "baseline", ""},
+    {"read, memory (256 MB)", "GB/s", "peak_read", memoryFloats, 1e-9, false, "baseline", ""},
+    {"Philox", "ns a word", "peak_words", 1024, 1e9, true, "baseline", ""},
+    {"gaussian", "ns a value", "peak_gaussians", 1024, 1e9, true, "baseline", ""},
+};
+
 }  // namespace
+
+std::vector<Ceiling> measuredCeilings(const Device& device) {
+  std::vector<Ceiling> table;
+  for (const Row& row : rows) {
+    std::string absence = row.absence;
+    double rate = 0;
+    if (runs(row.set)) {
+      rate = peakOf(device.set, row.kernel, row.floats);
+      absence = rate > 0 ? "" : "the " + device.set + " kernels have none";
+    }
+    const double value = rate > 0 ? row.perUnit ? row.scale / rate : row.scale * rate : 0;
+    table.push_back({row.name, row.unit, value, absence});
+  }
+  return table;
+}
 
 Peaks measuredPeaks(const Device& device) {
   static std::mutex mutex;
   static std::map<std::string, Peaks> known;
   std::lock_guard<std::mutex> lock(mutex);
-  bool rounds = device.precision == Precision::bf16 && findKernel(device.set, "peak_fma_bf16") != nullptr;
-  std::string fma = rounds ? "peak_fma_bf16" : "peak_fma";
-  auto found = known.find(device.set + fma);
-  if (found == known.end())
-    found = known
-                .emplace(device.set + fma, Peaks{peakOf(device.set, fma.c_str()), peakOf(device.set, "peak_bytes"),
-                                                 peakOf(device.set, "peak_words")})
-                .first;
-  Peaks peaks = found->second;
-  double threads = device.threads;
-  return {peaks.operations * threads, peaks.bytes * threads, peaks.words * threads};
+  const std::string& set = device.set;
+  const char* product = "peak_fma";
+  if (device.precision == Precision::bf16 && set == "avx512bf16") product = "peak_dots";
+  if (device.precision == Precision::bf16 && set == "amx") product = "peak_tiles";
+  auto found = known.find(set + product);
+  if (found == known.end()) {
+    // A floor takes the fastest way there is to move a byte.
+    auto bytes = [&](int64_t floats) {
+      return std::max(
+          {peakOf(set, "peak_read", floats), peakOf(set, "peak_add", floats), peakOf(set, "peak_update", floats)});
+    };
+    const Peaks one{peakOf(set, product, 1024), peakOf(set, "peak_words", 1024), bytes(nearFloats), bytes(farFloats),
+                    secondLevelBytes()};
+    found = known.emplace(set + product, one).first;
+  }
+  const Peaks& one = found->second;
+  const double threads = device.threads;
+  return {one.operations * threads, one.words * threads, one.nearBytes * threads, one.farBytes * threads,
+          one.nearSize * threads};
 }
 
 }  // namespace pushforward

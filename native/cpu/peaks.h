@@ -4,12 +4,13 @@
 
 namespace pushforward {
 
-/** Block of the peak kernels. Operand: peakFloats floats. `done` receives the operations, bytes or words of the call. */
+/**
+ * Block of the peak kernels. Operand: `floats` floats, a multiple of 1024. `done` receives what the call did: operations,
+ * bytes, words, values or passes.
+ */
 struct PeakParameters {
-  int64_t count;
+  int64_t count, floats;
   double* done;
 };
-
-constexpr int64_t peakFloats = 64 * 1024;
 
 }  // namespace pushforward

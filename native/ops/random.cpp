@@ -61,6 +61,7 @@ RandomParameters parametersOf(const PlanContext& context) {
   p.rank = static_cast<int32_t>(a.integer("rank", 0));
   p.fixedStep = a.integer("fixedStep", -1);
   p.scale = a.number("scale", 1);
+  p.panelColumns = context.made.columns;
   return p;
 }
 
@@ -68,6 +69,7 @@ const OpRegistration random = [] {
   Op op;
   op.name = "random";
   op.constantDerivative = true;
+  op.makesPanels = true;
   op.attributes = {{"shape", AttributeKind::list, true},  {"distribution", AttributeKind::text},
                    {"parameter", AttributeKind::number},  {"stream", AttributeKind::number},
                    {"directions", AttributeKind::number}, {"firstDirection", AttributeKind::number},

@@ -213,7 +213,7 @@ static void random(const KernelCall& call) {
   const RandomParameters& p = *static_cast<const RandomParameters*>(call.parameters);
   float* y = static_cast<float*>(call.operands[0]);
   if (p.rows <= 0 || p.n <= 0 || p.directions <= 0) return;
-  const int64_t pieceColumns = p.n < pieceValues ? p.n : pieceValues;
+  const int64_t most = p.panelColumns > 0 ? p.panelColumns : pieceValues, pieceColumns = p.n < most ? p.n : most;
   int64_t pieceRows = pieceValues / pieceColumns / 4 * 4;
   if (pieceRows < 4) pieceRows = 4;
   const int64_t across = (p.n + pieceColumns - 1) / pieceColumns, down = (p.rows + pieceRows - 1) / pieceRows;
@@ -228,19 +228,20 @@ static void random(const KernelCall& call) {
                        p.stream,
                        static_cast<uint32_t>(p.firstDirection) + static_cast<uint32_t>(k),
                        step};
-    float* out = y + (k * p.rows + row) * p.n + column;
+    const int64_t stride = p.panelColumns > 0 ? columns : p.n;
+    float* out = p.panelColumns > 0 ? y + column * p.rows + row * columns : y + (k * p.rows + row) * p.n + column;
     if (p.rank > 0)
-      fillLowRankPanel(draw, p.rank, p.rows, p.n, row, rows, column, columns, out, p.n);
+      fillLowRankPanel(draw, p.rank, p.rows, p.n, row, rows, column, columns, out, stride);
     else if (p.distribution == Distribution::uniform)
-      fillPanel<UniformLaw>(draw, p.n, row, rows, column, columns, out, p.n);
+      fillPanel<UniformLaw>(draw, p.n, row, rows, column, columns, out, stride);
     else if (p.distribution == Distribution::gaussian)
-      fillPanel<GaussianLaw>(draw, p.n, row, rows, column, columns, out, p.n);
+      fillPanel<GaussianLaw>(draw, p.n, row, rows, column, columns, out, stride);
     else
-      fillSigns(draw, p.n, row, rows, column, columns, out, p.n);
+      fillSigns(draw, p.n, row, rows, column, columns, out, stride);
     const float scale = static_cast<float>(p.scale);
     if (scale != 1.0f)
       for (int64_t i = 0; i < rows; ++i)
-        for (int64_t j = 0; j < columns; ++j) out[i * p.n + j] *= scale;
+        for (int64_t j = 0; j < columns; ++j) out[i * stride + j] *= scale;
   });
 }
 

@@ -3,7 +3,6 @@
 
 #include "cpu/gemm/amx.h"
 #include "cpu/gemm/tile_pairs.h"
-#include "cpu/peaks.h"
 
 namespace pushforward::cpu::PUSHFORWARD_ISA {
 
@@ -158,51 +157,6 @@ void multiplyTilePanel(const float* a, int64_t rows, int64_t first, int64_t last
   multiplyTileBlocks<AmxTiles>(reinterpret_cast<const uint32_t*>(a), rows, first, last, depth,
                                reinterpret_cast<const uint32_t*>(b.data), columns, c, cStride, accumulate);
 }
-
-namespace {
-
-/** 14 chains: latency 6 × 2 a cycle needs 12. */
-constexpr int chains = 14;
-
-/** As peak_fma: operations of VDPBF16PS. */
-PUSHFORWARD_AVX512BF16 void peakPairs(const KernelCall& call) {
-  const PeakParameters& p = *static_cast<const PeakParameters*>(call.parameters);
-  __m512 sum[chains];
-  __m512bh x = (__m512bh)_mm512_set1_epi32(0x3F803F80), y = (__m512bh)_mm512_set1_epi32(0x3F003F00);
-  __asm__ volatile("" : "+v"(x), "+v"(y));
-  for (int i = 0; i < chains; ++i) sum[i] = __m512{};
-  for (int64_t n = 0; n < p.count; ++n) {
-#pragma GCC unroll 14
-    for (int i = 0; i < chains; ++i) sum[i] = _mm512_dpbf16_ps(sum[i], x, y);
-  }
-  for (int i = 1; i < chains; ++i) sum[0] += sum[i];
-  _mm512_storeu_ps(call.operands[0], sum[0]);
-  *p.done = 4.0 * lanes * chains * static_cast<double>(p.count);
-}
-
-/** The same of TDPBF16PS: four tiles of sums. */
-void peakTiles(const KernelCall& call) {
-  const PeakParameters& p = *static_cast<const PeakParameters*>(call.parameters);
-  AmxTiles::configure();
-  AmxTiles::zero<0>(), AmxTiles::zero<1>(), AmxTiles::zero<2>(), AmxTiles::zero<3>();
-  AmxTiles::zero<4>(), AmxTiles::zero<5>(), AmxTiles::zero<6>(), AmxTiles::zero<7>();
-  for (int64_t n = 0; n < p.count; ++n) {
-    AmxTiles::dot<0, 4, 6>(), AmxTiles::dot<1, 4, 7>();
-    AmxTiles::dot<2, 5, 6>(), AmxTiles::dot<3, 5, 7>();
-  }
-  AmxTiles::store<0>(call.operands[0], 64);
-  AmxTiles::release();
-  *p.done = 4.0 * 16 * 16 * 32 * 2 * static_cast<double>(p.count);
-}
-
-namespace pairs {
-PUSHFORWARD_KERNEL_IN("avx512bf16", peak_fma_bf16, peakPairs, nullptr)
-}
-namespace tiles {
-PUSHFORWARD_KERNEL_IN("amx", peak_fma_bf16, peakTiles, nullptr)
-}
-
-}  // namespace
 
 #endif
 

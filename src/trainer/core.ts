@@ -31,6 +31,8 @@ export interface TrainerCore {
   readonly steps: number;
   nextEpoch(): number;
   checkedBatch(where: string, batch: unknown, name?: string): CheckedBatch;
+  /** A copy of a batch for the next training step, in the same buffers each time: copies of their own would wait for the collector. */
+  staged(batch: CheckedBatch): NativeArray[];
   trainingPlan(size: number, form: TargetForm): NativePlan;
   evaluationPlan(size: number, form: TargetForm): NativePlan;
   takeSteps(where: string, plan: NativePlan, request: StepsRequest): Promise<StepResult[]>;

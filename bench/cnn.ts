@@ -1,9 +1,9 @@
-// Milliseconds of a training step of the paper's CNN on [B, 28, 28, 1] and its ratio to the bare forward pass: node --import tsx bench/cnn.ts
-// [batch] [threads].
+// Milliseconds of a training step of the paper's CNN on [64, 28, 28, 1] and its ratio to the bare forward pass, by precision and threads.
 import { backprop, forwardGradient } from '../src/estimators/gradient.ts';
 import { type Model, nn } from '../src/nn/index.ts';
 import { gaussian, lowRank, rademacher } from '../src/samplers.ts';
 import { measureRatios, timedPlans } from './ratios.ts';
+import { machine, table, writeBetween } from './report.ts';
 
 /** Four 3×3×64 convolutions, a max-pool after the 2nd and the 4th, dense 1024, dense 10. */
 export function cnn(): Model {
@@ -15,23 +15,35 @@ export function cnn(): Model {
 
 const estimators = {
   backprop: backprop(),
-  'forward gradient, rank one': forwardGradient({ sampler: lowRank({ rank: 1 }) }),
-  'forward gradient, rademacher': forwardGradient({ sampler: rademacher() }),
-  'forward gradient, gaussian': forwardGradient({ sampler: gaussian() }),
+  'rank one': forwardGradient({ sampler: lowRank({ rank: 1 }) }),
+  rademacher: forwardGradient({ sampler: rademacher() }),
+  gaussian: forwardGradient({ sampler: gaussian() }),
 };
 
-if (process.argv[1]?.endsWith('cnn.ts')) {
-  const [batch = '64', threads = '1'] = process.argv.slice(2);
-  const plans = await timedPlans(cnn(), [28, 28, 1], Number(batch), estimators, {
-    device: 'cpu',
-    threads: Number(threads),
-  });
-  const ratios = await measureRatios(plans, 7, 1);
-  console.log(`${plans.session.isa}, batch ${batch}, ${threads} thread(s)`);
-  console.log(`forward pass ${ratios[0]?.forwardMilliseconds.toFixed(2)} ms`);
-  for (const { name, milliseconds, ratio } of ratios)
-    console.log(`${name} ${milliseconds.toFixed(2)} ms, ${ratio.toFixed(2)}`);
-  const memory = plans.session.memory();
-  console.log(`workspace ${memory.workspace}, tape ${memory.tape} bytes`);
-  plans.session.dispose();
+async function rowsOf(precision: 'f32' | 'bf16', batch: number): Promise<string[][]> {
+  const columns: { milliseconds: number; ratio: number }[][] = [];
+  for (const threads of [1, 2]) {
+    const plans = await timedPlans(cnn(), [28, 28, 1], batch, estimators, { device: 'cpu', threads, precision });
+    const ratios = await measureRatios(plans, 9, 1);
+    columns.push([{ milliseconds: ratios[0]?.forwardMilliseconds as number, ratio: 1 }, ...ratios]);
+    plans.session.dispose();
+  }
+  return ['forward pass', ...Object.keys(estimators)].map((name, i) => [
+    precision,
+    name,
+    ...columns.flatMap((column) => {
+      const { milliseconds, ratio } = column[i] as { milliseconds: number; ratio: number };
+      return [milliseconds.toFixed(1), ratio.toFixed(2)];
+    }),
+  ]);
+}
+
+/** `--write` puts the table into docs/performance.md; `--batch n` is for trying it out. */
+export async function cnnBenchmark(flags: readonly string[]): Promise<void> {
+  const batch = flags.includes('--batch') ? Number(flags[flags.indexOf('--batch') + 1]) : 64;
+  const head = ['precision', 'step', '1 thread, ms', '× forward', '2 threads, ms', '× forward, 2'];
+  const rows = [...(await rowsOf('f32', batch)), ...(await rowsOf('bf16', batch))];
+  const text = `${machine()}, batch ${batch}.\n\n${table(head, rows)}`;
+  console.log(text);
+  if (flags.includes('--write')) writeBetween('docs/performance.md', 'bench:cnn', text);
 }

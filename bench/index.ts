@@ -1,4 +1,5 @@
 // npm run bench -- step [--write]: what a training step costs. npm run bench -- ops [name…]: what every op costs.
+import { cnnBenchmark } from './cnn.ts';
 import { deepBenchmark } from './deep.ts';
 import { opsBenchmark } from './ops.ts';
 import { peersBenchmark } from './peers.ts';
@@ -7,6 +8,7 @@ import { stepBenchmark } from './step.ts';
 const [name = 'step', ...flags] = process.argv.slice(2);
 const benchmarks: Readonly<Record<string, (flags: readonly string[]) => Promise<void>>> = {
   step: stepBenchmark,
+  cnn: cnnBenchmark,
   ops: opsBenchmark,
   deep: deepBenchmark,
   peers: peersBenchmark,

@@ -65,14 +65,14 @@ static size_t denseScratch(const void* parameters, int threads) {
 }
 
 template <class Format>
-PUSHFORWARD_INLINE int64_t pieceDepth(const DenseCall& d) {
-  return Format::reads(d.p.layout) && !d.denseTangent ? deepest : panelDepth;
+PUSHFORWARD_INLINE int64_t pieceDepth(const DenseCall& d, const Chunk& chunk) {
+  return Format::reads(d.p.layout) && !(d.denseTangent && chunk.primal) ? deepest : panelDepth;
 }
 
 /** Packs depth [begin, begin + depth) of a chunk, one piece after the other, each with all its rows. */
 template <class Format>
 static void packChunk(const DenseCall& d, const Chunk& chunk, int64_t begin, int64_t depth) {
-  const int64_t total = totalRows(chunk), most = pieceDepth<Format>(d), pieces = ceilDivide(depth, most);
+  const int64_t total = totalRows(chunk), most = pieceDepth<Format>(d, chunk), pieces = ceilDivide(depth, most);
   for (int64_t i = 0; i < partCount(d, chunk); ++i) {
     const Part part = partOf(d, chunk, i);
     const int64_t blocks = Format::blocks(part.rows);
@@ -106,7 +106,7 @@ static void multiplyColumns(const DenseCall& d, const Chunk& chunk, Share share,
   const int64_t in = p.in, out = p.out, total = totalRows(chunk), parts = partCount(d, chunk);
   // With a single block of rows an element of w is read once anyway.
   const bool once = parts == 1 && Format::blocks(partOf(d, chunk, 0).rows) == 1;
-  const int64_t most = pieceDepth<Format>(d);
+  const int64_t most = pieceDepth<Format>(d, chunk);
   for (int64_t offset = 0; offset < depth; offset += most) {
     const Piece piece = {begin + offset, minimum(most, depth - offset), column, columns};
     const int64_t end = piece.top + piece.depth;

@@ -69,8 +69,10 @@ void packPanelRows(const Weights& b, const Piece& piece, float* out) {
   for (int64_t done = 0; done < piece.depth;) {
     const int64_t at = piece.top + done, panel = at / tileColumns * tileColumns;
     const int64_t wide = minimum(tileColumns, b.out - panel), count = minimum(panel + wide - at, piece.depth - done);
-    packLines({b.data + panel * b.in + piece.column * wide + (at - panel), wide, 1}, piece.columns, count,
-              out + done * tileColumns, tileColumns);
+    const float* from = b.data + panel * b.in + piece.column * wide;
+    // The next columns of bᵀ follow in memory, some kilobytes from those of the next panel, which no hardware fetches.
+    for (int64_t i = 0; i < piece.columns * wide; i += 16) __builtin_prefetch(from + piece.columns * wide + i);
+    packLines({from + (at - panel), wide, 1}, piece.columns, count, out + done * tileColumns, tileColumns);
     done += count;
   }
   padPanel(out, piece.columns, piece.depth);

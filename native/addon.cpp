@@ -234,8 +234,9 @@ class NativePlan : public Napi::ObjectWrap<NativePlan> {
   static Napi::Function define(Napi::Env env) {
     return DefineClass(
         env, "Plan",
-        {InstanceMethod<&NativePlan::run>("run"), InstanceMethod<&NativePlan::cancel>("cancel"),
-         InstanceMethod<&NativePlan::describe>("describe"), InstanceMethod<&NativePlan::dispose>("dispose"),
+        {InstanceMethod<&NativePlan::run>("run"), InstanceMethod<&NativePlan::stage>("stage"),
+         InstanceMethod<&NativePlan::cancel>("cancel"), InstanceMethod<&NativePlan::describe>("describe"),
+         InstanceMethod<&NativePlan::dispose>("dispose"),
          InstanceAccessor<&NativePlan::workspaceBytes>("workspaceBytes"),
          InstanceAccessor<&NativePlan::tapeBytes>("tapeBytes")});
   }
@@ -243,23 +244,46 @@ class NativePlan : public Napi::ObjectWrap<NativePlan> {
   std::shared_ptr<Compiled> compiled;
 
  private:
+  std::vector<Memory> staged_;  // inputs of the next run, copied in advance
+
   Compiled& checked() const {
     if (!compiled) fail(Code::DISPOSED, "plan", "a compiled plan", "an empty one");
     return *compiled;
   }
 
-  void readInputs(const Napi::Object& object, RunRequest& request, size_t realBytes, Store& store) {
-    const std::vector<Type>& types = compiled->plan->inputs();
-    Napi::Value given = object.Get("inputs");
-    Napi::Array inputs = given.IsArray() ? given.As<Napi::Array>() : Napi::Array::New(object.Env());
+  /** Copies of an array of inputs, but the first `fed`, which a resident set fills. */
+  std::vector<Memory> copiesOf(const Napi::Value& given, size_t fed) {
+    Compiled& self = checked();
+    const std::vector<Type>& types = self.plan->inputs();
+    Napi::Array inputs = given.IsArray() ? given.As<Napi::Array>() : Napi::Array::New(given.Env());
     if (inputs.Length() != types.size())
       fail(Code::INVALID_ARGUMENT, "run", std::to_string(types.size()) + " inputs", std::to_string(inputs.Length()));
-    size_t fed = request.resident ? request.resident->columns.size() : 0;
+    std::vector<Memory> copies;
     for (uint32_t i = 0; i < types.size(); ++i) {
-      request.inputs.emplace_back(store.bytesOf(types[i]), false);
+      copies.emplace_back(self.session->store().bytesOf(types[i]), false);
       if (i < fed) continue;
-      copyIn(inputs.Get(i), types[i], realBytes, request.inputs.back().data(), "run input " + std::to_string(i));
+      copyIn(inputs.Get(i), types[i], self.session->device().realBytes, copies.back().data(),
+             "run input " + std::to_string(i));
     }
+    return copies;
+  }
+
+  void readInputs(const Napi::Object& object, RunRequest& request) {
+    Napi::Value given = object.Get("inputs");
+    if (given.IsString()) {
+      if (staged_.empty()) fail(Code::INVALID_ARGUMENT, "run", "inputs, or staged ones", "none");
+      request.inputs = std::move(staged_);
+      staged_.clear();
+      return;
+    }
+    request.inputs = copiesOf(given, request.resident ? request.resident->columns.size() : 0);
+  }
+
+  void stage(const Napi::CallbackInfo& info) {
+    guarded(info.Env(), [&] {
+      staged_.clear();
+      staged_ = copiesOf(info[0], 0);
+    });
   }
 
   void readResident(const Napi::Object& object, RunRequest& request) {
@@ -298,7 +322,6 @@ class NativePlan : public Napi::ObjectWrap<NativePlan> {
       Compiled& self = checked();
       if (!info[0].IsObject()) fail(Code::INVALID_ARGUMENT, "run", "a request", "something else");
       Napi::Object object = info[0].As<Napi::Object>();
-      const size_t realBytes = self.session->device().realBytes;
       RunRequest request;
       request.steps = static_cast<int64_t>(numberArgument(object.Get("steps"), "steps", 1, 1e9));
       request.key[0] = static_cast<uint32_t>(numberArgument(object.Get("keyLow"), "keyLow", 0, maxUint32));
@@ -314,7 +337,7 @@ class NativePlan : public Napi::ObjectWrap<NativePlan> {
         request.rates.assign(array.Data(), array.Data() + array.ElementLength());
       }
       readResident(object, request);
-      readInputs(object, request, realBytes, self.session->store());
+      readInputs(object, request);
       Napi::Value every = object.Get("recordEvery"), names = object.Get("recordNames");
       if (!every.IsUndefined() && names.IsArray()) {
         request.recordEvery = static_cast<int64_t>(numberArgument(every, "recordEvery", 1, 1e9));
@@ -332,7 +355,10 @@ class NativePlan : public Napi::ObjectWrap<NativePlan> {
   void cancel(const Napi::CallbackInfo&) {
     if (compiled) compiled->cancelled = true;
   }
-  void dispose(const Napi::CallbackInfo&) { compiled.reset(); }
+  void dispose(const Napi::CallbackInfo&) {
+    compiled.reset();
+    staged_.clear();
+  }
   Napi::Value describe(const Napi::CallbackInfo& info) {
     return guarded(info.Env(), [&]() -> Napi::Value {
       return Napi::String::New(info.Env(), checked().plan->describe(measuredPeaks(checked().session->device())));

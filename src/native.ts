@@ -8,8 +8,8 @@ export type Precision = 'f32' | 'bf16' | 'f64';
 
 /** One call of `NativePlan.run`. */
 export interface NativeRunRequest {
-  /** One per input of the program, in order; `null` where the resident set feeds it. */
-  readonly inputs: readonly (NativeArray | null)[];
+  /** One per input of the program, in order; `null` where the resident set feeds it. 'staged': those of the last `stage`. */
+  readonly inputs: readonly (NativeArray | null)[] | 'staged';
   readonly resident?: NativeResident;
   /** Examples of the resident set, steps × batch. */
   readonly indices?: Int32Array;
@@ -38,6 +38,8 @@ export interface NativeRunResult {
 /** A compiled program. */
 export interface NativePlan {
   run(request: NativeRunRequest): Promise<NativeRunResult>;
+  /** Copies the inputs of a later run now, so that the caller may change its arrays. */
+  stage(inputs: readonly NativeArray[]): void;
   /** Ends the run in flight after the step in flight. */
   cancel(): void;
   describe(): string;

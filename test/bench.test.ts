@@ -26,6 +26,12 @@ test('ops: a row an op', async () => {
   assert.match(await bench('ops', 'oneHot'), /\| oneHot \| \[4096\] \| [\d.]+ \(\d+ %\) \| – \| – \|/);
 });
 
+test('cnn: both precisions', async () => {
+  const text = await bench('cnn', '--batch', '1');
+  assert.match(text, /\| f32 \| forward pass \| [\d.]+ \| 1.00 \| [\d.]+ \| 1.00 \|/);
+  assert.match(text, /\| bf16 \| rank one \| [\d.]+ \| [\d.]+ \| [\d.]+ \| [\d.]+ \|/);
+});
+
 test('deep: times and denormals', async () => {
   const text = await bench('deep', '64', 'denormals', '--layers', '3', '--width', '32');
   assert.match(text, /\| backprop, checkpointed \| [\d.]+ \| [\d.]+ \| [\d.]+ \| \d+ % \|/);
@@ -34,7 +40,7 @@ test('deep: times and denormals', async () => {
 
 test('another word is refused', async () => {
   const failure = await bench('stepp').catch((error: { stderr: string }) => error.stderr);
-  assert.match(failure, /expected step, ops, deep, peers but received stepp/);
+  assert.match(failure, /expected step, cnn, ops, deep, peers but received stepp/);
 });
 
 test.run();

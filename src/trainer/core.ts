@@ -31,8 +31,6 @@ export interface TrainerCore {
   readonly steps: number;
   nextEpoch(): number;
   checkedBatch(where: string, batch: unknown, name?: string): CheckedBatch;
-  /** A copy of a batch for the next training step, in the same buffers each time: copies of their own would wait for the collector. */
-  staged(batch: CheckedBatch): NativeArray[];
   trainingPlan(size: number, form: TargetForm): NativePlan;
   evaluationPlan(size: number, form: TargetForm): NativePlan;
   takeSteps(where: string, plan: NativePlan, request: StepsRequest): Promise<StepResult[]>;
@@ -46,7 +44,8 @@ export interface TrainerCore {
 /** Some steps in one native call. @internal */
 export interface StepsRequest {
   readonly steps: number;
-  readonly inputs: readonly (NativeArray | null)[];
+  /** 'staged': a batch that the plan has copied already; a copy in JavaScript would wait for the collector. */
+  readonly inputs: readonly (NativeArray | null)[] | 'staged';
   readonly resident?: NativeResident;
   readonly indices?: Int32Array;
   readonly signal?: AbortSignal | undefined;

@@ -2,6 +2,8 @@
 import { assertSource, type DataSource, readStream } from '../data/batches.ts';
 import { Dataset, shuffledOrder } from '../data/dataset.ts';
 import { assertFunction, assertInteger, assertSignal, describe, PushforwardError, readOptions } from '../errors.ts';
+import type { NativeArray } from '../native.ts';
+import { translate } from '../plan/engine.ts';
 import type { StepResult, TrainerCore } from './core.ts';
 import { type Evaluation, evaluateSource } from './evaluation.ts';
 import { residentSet } from './residents.ts';
@@ -153,9 +155,9 @@ async function fitStream(fit: Fit, data: Exclude<DataSource, Dataset>): Promise<
       targetType: batch.targets.dtype === 'int32' ? 'int32' : 'float32',
     } as const;
     const plan = core.trainingPlan(batch.size, target);
-    const inputs = core.staged(batch);
+    translate(() => plan.stage([batch.inputs.data, batch.targets.data] as NativeArray[]));
     const start = performance.now();
-    const results = await core.enqueue(where, () => core.takeSteps(where, plan, { steps: 1, inputs }));
+    const results = await core.enqueue(where, () => core.takeSteps(where, plan, { steps: 1, inputs: 'staged' }));
     report(fit, results, batch.size, start);
   }
 }

@@ -100,7 +100,6 @@ export class Trainer implements Disposable {
   #engine: Engine | undefined;
   #initialised: Promise<void> = Promise.resolve();
   #disposed = false;
-  #staging: NativeArray[] = [];
   #busy: string | undefined;
   #steps = 0;
   #epochs = 0;
@@ -156,9 +155,10 @@ export class Trainer implements Disposable {
     assertSignal(where, signal);
     return this.#exclusive(where, async (core) => {
       const checked = core.checkedBatch(where, batch);
-      const inputs = core.staged(checked);
       const plan = core.trainingPlan(checked.size, targetForm(checked));
-      const [result] = await core.enqueue(where, () => core.takeSteps(where, plan, { steps: 1, inputs, signal }));
+      translate(() => plan.stage([checked.inputs.data, checked.targets.data] as NativeArray[]));
+      const request = { steps: 1, inputs: 'staged', signal } as const;
+      const [result] = await core.enqueue(where, () => core.takeSteps(where, plan, request));
       return result as StepResult;
     });
   }
@@ -397,7 +397,6 @@ export class Trainer implements Disposable {
       },
       nextEpoch: () => this.#epochs++,
       checkedBatch: (name, batch, what) => this.#checkedBatch(name, batch, what),
-      staged: (batch) => this.#staged(batch),
       trainingPlan: (size, form) =>
         this.#plan(`train ${planName(size, form)}`, () =>
           trainingProgram(this.#options, context, size, form, this.#gradient, this.#optimizer),
@@ -425,16 +424,6 @@ export class Trainer implements Disposable {
 
   #checkedBatch(where: string, batch: unknown, name?: string): CheckedBatch {
     return checkBatch(where, batch, this.#batchForm(), name);
-  }
-
-  #staged({ inputs, targets }: CheckedBatch): NativeArray[] {
-    this.#staging = [inputs.data, targets.data].map((data, i) => {
-      const own = this.#staging[i];
-      if (own?.length !== data.length || own.constructor !== data.constructor) return data.slice() as NativeArray;
-      own.set(data);
-      return own;
-    });
-    return this.#staging;
   }
 
   async #takeSteps(where: string, plan: NativePlan, request: StepsRequest): Promise<StepResult[]> {

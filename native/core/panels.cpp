@@ -85,12 +85,11 @@ void forRuns(const Type& type, int64_t columns, const F& f) {
 
 /** f(offset of the upper element row by row, offset of the pair) for every pair. */
 template <class F>
-void forPairs(const Type& type, int64_t columns, const F& f) {
-  int64_t rows = type.shape[0], n = type.shape[1];
+void forPairs(int64_t rows, int64_t n, int64_t columns, const F& f) {
   for (int64_t column = 0; column < n; column += columns) {
     int64_t wide = std::min(columns, n - column);
     for (int64_t i = 0; i < rows; i += 2)
-      for (int64_t j = 0; j < wide; ++j) f(i * n + column + j, column * rows / 2 + i / 2 * wide + j);
+      for (int64_t j = 0; j < wide; ++j) f(i * n + column + j, (column * rows + i * wide) / 2 + j);
   }
 }
 
@@ -109,32 +108,38 @@ float floatOf(uint32_t high, uint32_t low) {
 
 }  // namespace
 
-void toPanels(const Type& type, const SlotLayout& layout, const void* rows, void* panels) {
-  const float* from = static_cast<const float*>(rows);
-  float* to = static_cast<float*>(panels);
-  if (layout.layout == WeightLayout::panels)
-    return forRuns(type, layout.columns, [&](int64_t row, int64_t panel, int64_t count) {
-      std::memcpy(to + panel, from + row, static_cast<size_t>(count) * sizeof(float));
-    });
-  uint32_t *high = static_cast<uint32_t*>(panels), *low = high + type.shape.count() / 2;
-  forPairs(type, layout.columns, [&](int64_t row, int64_t pair) {
-    uint32_t first = bitsOf(from[row]), second = bitsOf(from[row + type.shape[1]]);
-    high[pair] = highHalf(first) >> 16 | highHalf(second);
+void toPlanes(int64_t rows, int64_t n, int64_t columns, const float* from, uint32_t* planes) {
+  uint32_t *high = planes, *low = planes + rows * n / 2;
+  forPairs(rows, n, columns, [&](int64_t row, int64_t pair) {
+    uint32_t first = bitsOf(from[row]), second = bitsOf(from[row + n]);
+    high[pair] = (first + 0x8000u) >> 16 | ((second + 0x8000u) & 0xFFFF0000u);
     low[pair] = (first & 0xFFFFu) | second << 16;
   });
 }
 
-void fromPanels(const Type& type, const SlotLayout& layout, const void* panels, void* rows) {
-  const float* from = static_cast<const float*>(panels);
-  float* to = static_cast<float*>(rows);
-  if (layout.layout == WeightLayout::panels)
-    return forRuns(type, layout.columns, [&](int64_t row, int64_t panel, int64_t count) {
-      std::memcpy(to + row, from + panel, static_cast<size_t>(count) * sizeof(float));
-    });
-  const uint32_t *high = static_cast<const uint32_t*>(panels), *low = high + type.shape.count() / 2;
-  forPairs(type, layout.columns, [&](int64_t row, int64_t pair) {
+void fromPlanes(int64_t rows, int64_t n, int64_t columns, const uint32_t* planes, float* to) {
+  const uint32_t *high = planes, *low = planes + rows * n / 2;
+  forPairs(rows, n, columns, [&](int64_t row, int64_t pair) {
     to[row] = floatOf(high[pair] & 0xFFFFu, low[pair] & 0xFFFFu);
-    to[row + type.shape[1]] = floatOf(high[pair] >> 16, low[pair] >> 16);
+    to[row + n] = floatOf(high[pair] >> 16, low[pair] >> 16);
+  });
+}
+
+void toPanels(const Type& type, const SlotLayout& layout, const void* rows, void* panels) {
+  const float* from = static_cast<const float*>(rows);
+  if (layout.layout == WeightLayout::planes)
+    return toPlanes(type.shape[0], type.shape[1], layout.columns, from, static_cast<uint32_t*>(panels));
+  forRuns(type, layout.columns, [&](int64_t row, int64_t panel, int64_t count) {
+    std::memcpy(static_cast<float*>(panels) + panel, from + row, static_cast<size_t>(count) * sizeof(float));
+  });
+}
+
+void fromPanels(const Type& type, const SlotLayout& layout, const void* panels, void* rows) {
+  float* to = static_cast<float*>(rows);
+  if (layout.layout == WeightLayout::planes)
+    return fromPlanes(type.shape[0], type.shape[1], layout.columns, static_cast<const uint32_t*>(panels), to);
+  forRuns(type, layout.columns, [&](int64_t row, int64_t panel, int64_t count) {
+    std::memcpy(to + row, static_cast<const float*>(panels) + panel, static_cast<size_t>(count) * sizeof(float));
   });
 }
 

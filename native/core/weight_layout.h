@@ -12,7 +12,8 @@ namespace pushforward {
  */
 enum class WeightLayout : int32_t { rows = 0, panels = 1, planes = 2 };
 
-/** Splits the bits of a float32; the high half stays where it is. */
-inline uint32_t highHalf(uint32_t bits) { return (bits + 0x8000u) & 0xFFFF0000u; }
+/** Copies of a weight [rows, n] between rows and planes whose panels have `columns` columns. */
+void toPlanes(int64_t rows, int64_t n, int64_t columns, const float* from, uint32_t* planes);
+void fromPlanes(int64_t rows, int64_t n, int64_t columns, const uint32_t* planes, float* to);
 
 }  // namespace pushforward

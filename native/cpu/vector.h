@@ -140,6 +140,17 @@ PUSHFORWARD_INLINE void storePartial(int32_t* p, Int x, int n) {
 }
 #endif
 
+/** Of what is left of a row, as much as a register holds. */
+PUSHFORWARD_INLINE Float loadFirst(const float* from, int64_t count) {
+  return count >= lanes ? load(from) : loadPartial(from, static_cast<int>(count));
+}
+PUSHFORWARD_INLINE void storeFirst(float* to, Float x, int64_t count) {
+  if (count >= lanes)
+    store(to, x);
+  else
+    storePartial(to, x, static_cast<int>(count));
+}
+
 // Choices. A mask is an Int of 0 and -1, as comparisons make it; min and max return y when either is NaN.
 PUSHFORWARD_INLINE Float select(Int mask, Float x, Float y) { return mask ? x : y; }
 PUSHFORWARD_INLINE Int select(Int mask, Int x, Int y) { return mask ? x : y; }

@@ -275,15 +275,6 @@ Ending endingOf(const Convolution& v, const Pass& pass, int64_t direction, const
   return ending;
 }
 
-PUSHFORWARD_INLINE Float loadFirst(const float* from, int64_t count) {
-  return count >= lanes ? load(from) : loadPartial(from, static_cast<int>(count));
-}
-PUSHFORWARD_INLINE void storeFirst(float* to, Float x, int64_t count) {
-  if (count >= lanes)
-    store(to, x);
-  else
-    storePartial(to, x, static_cast<int>(count));
-}
 
 /** A block of x̄ to the pixels of the lattice. */
 void scatterRows(const Convolution& v, const Pass& pass, const float* tile, int64_t row, int64_t rows) {

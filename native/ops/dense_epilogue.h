@@ -48,15 +48,6 @@ static int64_t projectionFloats(const DenseParameters& p) {
   return p.wDot.kind == TangentKind::lowRank ? roundUp(p.directions * p.wDot.rank * p.rows, 16) : 0;
 }
 
-PUSHFORWARD_INLINE Float loadFirst(const float* from, int64_t count) {
-  return count >= lanes ? load(from) : loadPartial(from, static_cast<int>(count));
-}
-PUSHFORWARD_INLINE void storeFirst(float* to, Float x, int64_t count) {
-  if (count >= lanes)
-    store(to, x);
-  else
-    storePartial(to, x, static_cast<int>(count));
-}
 
 static Draw drawOf(const DenseCall& d, const TangentOperand& operand, int64_t direction) {
   const RunState& s = *d.call.state;

@@ -6,9 +6,6 @@
 
 namespace pushforward::cpu::PUSHFORWARD_ISA {
 
-PUSHFORWARD_INLINE Float loadFirst(const float* from, int64_t count) {
-  return count >= lanes ? load(from) : loadPartial(from, static_cast<int>(count));
-}
 PUSHFORWARD_INLINE void storeFirst(uint32_t* to, Unsigned x, int64_t count) {
   if (count >= lanes)
     store(to, x);

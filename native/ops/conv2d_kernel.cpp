@@ -275,7 +275,6 @@ Ending endingOf(const Convolution& v, const Pass& pass, int64_t direction, const
   return ending;
 }
 
-
 /** A block of x̄ to the pixels of the lattice. */
 void scatterRows(const Convolution& v, const Pass& pass, const float* tile, int64_t row, int64_t rows) {
   const Patches& s = v.patches;

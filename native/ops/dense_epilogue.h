@@ -48,7 +48,6 @@ static int64_t projectionFloats(const DenseParameters& p) {
   return p.wDot.kind == TangentKind::lowRank ? roundUp(p.directions * p.wDot.rank * p.rows, 16) : 0;
 }
 
-
 static Draw drawOf(const DenseCall& d, const TangentOperand& operand, int64_t direction) {
   const RunState& s = *d.call.state;
   return {{s.key[0], s.key[1]}, operand.parameter, operand.stream, static_cast<uint32_t>(direction), s.step};

@@ -68,6 +68,7 @@ export { constant, cosine, exponentialDecay, piecewise, type Schedule, warmup } 
 export { type DType, type Leaf, type NestedNumbers, Tensor, type TypedArray, tensor } from './tensor.ts';
 export { type Operand, Value } from './trace/value.ts';
 export type { Loss, StepResult } from './trainer/core.ts';
+export type { Diagnosis, GradientDiagnosis } from './trainer/diagnose.ts';
 export type { Evaluation } from './trainer/evaluation.ts';
 export type { FitEvent, FitOptions } from './trainer/fit.ts';
 export { Trainer, type TrainerOptions } from './trainer/trainer.ts';

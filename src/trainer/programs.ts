@@ -8,6 +8,7 @@ import { Value } from '../trace/value.ts';
 import type { Loss, TargetForm } from './core.ts';
 import {
   type DeclaredParameter,
+  emitGradients,
   emitTrainingStep,
   type KnownEstimator,
   type KnownOptimizer,
@@ -117,6 +118,51 @@ export function evaluationProgram(options: ModelOptions, context: TraceContext, 
   });
 }
 
+/** The mean loss of a batch, and what the model's states become, as the body of a transformation. */
+function lossBody(
+  options: ModelOptions,
+  parameters: Parameters,
+  graph: Graph,
+  inputs: readonly Value[],
+): { body: Body; states: readonly Value[] } {
+  let commits: readonly (readonly [Value, Value])[] = [];
+  const f = (x: Value, t: Value): readonly Value[] => {
+    const loss = mean(perExample(options, parameters, x, t).losses);
+    commits = parameters.commits();
+    return [loss, ...commits.map(([, value]) => value)];
+  };
+  const structure = { kind: 'array', items: [leaf, leaf] } as const;
+  const body = traceBody('training', f as never, structure, inputs, graph.context, graph);
+  return { body, states: commits.map(([state]) => state) };
+}
+
+/**
+ * inputs, targets → loss, then of each parameter that the loss reads g·g, g·ĝ and ĝ·ĝ, g its gradient and ĝ the estimate. `names` are
+ * those parameters.
+ */
+export function diagnosisProgram(
+  options: ModelOptions,
+  context: TraceContext,
+  size: number,
+  form: TargetForm,
+  estimator: KnownEstimator,
+): { graph: Graph; names: readonly string[] } {
+  const { graph, parameters } = parameterGraph(context);
+  return graph.within(() => {
+    const inputs = inputsOf(graph, options, size, form);
+    const { body } = lossBody(options, parameters, graph, inputs);
+    const all = [...inputs, ...body.graph.captured];
+    const exact = emitGradients(graph, parameters, body, all, { kind: 'backprop', checkpoint: false });
+    const estimates = emitGradients(graph, parameters, body, all, estimator).gradients;
+    const products = exact.gradients.flatMap(({ gradient: g }, i) => {
+      const estimate = estimates[i]?.gradient as Value;
+      return [g.mul(g), g.mul(estimate), estimate.mul(estimate)].map((product) => product.sum());
+    });
+    graph.finish('diagnose', [exact.outputs[0] as Value, ...products]);
+    return { graph, names: exact.gradients.map(({ ordinal }) => parameters.declared[ordinal]?.name as string) };
+  });
+}
+
 /** inputs, targets → loss, c; updates the parameters and commits the model's states. */
 export function trainingProgram(
   options: ModelOptions,
@@ -129,15 +175,7 @@ export function trainingProgram(
   const { graph, parameters } = parameterGraph(context);
   return graph.within(() => {
     const inputs = inputsOf(graph, options, size, form);
-    let commits: readonly (readonly [Value, Value])[] = [];
-    const f = (x: Value, t: Value): readonly Value[] => {
-      const loss = mean(perExample(options, parameters, x, t).losses);
-      commits = parameters.commits();
-      return [loss, ...commits.map(([, value]) => value)];
-    };
-    const structure = { kind: 'array', items: [leaf, leaf] } as const;
-    const body = traceBody('training', f as never, structure, inputs, graph.context, graph);
-    const states = commits.map(([state]) => state);
+    const { body, states } = lossBody(options, parameters, graph, inputs);
     emitTrainingStep(graph, parameters, body, [...inputs, ...body.graph.captured], gradient, optimizer, states);
     return graph;
   });

@@ -41,9 +41,10 @@ import { encodeProgram } from '../trace/encode.ts';
 import type { Graph } from '../trace/graph.ts';
 import { traceContext } from '../transforms/execute.ts';
 import type { Loss, StepResult, StepsRequest, TargetForm, TrainerCore } from './core.ts';
+import { type Diagnosis, diagnosisOf } from './diagnose.ts';
 import { type Evaluation, evaluateSource } from './evaluation.ts';
 import { type FitEvent, type FitOptions, fitSource, readFitOptions } from './fit.ts';
-import { evaluationProgram, modelProgram, trainingProgram } from './programs.ts';
+import { diagnosisProgram, evaluationProgram, modelProgram, trainingProgram } from './programs.ts';
 import {
   type DeclaredParameter,
   initialisationProgram,
@@ -229,6 +230,39 @@ export class Trainer implements Disposable {
     assertInteger(where, 'batchSize', batchSize, 1, 2 ** 31 - 1);
     assertSignal(where, signal);
     return evaluateSource(this.#core(where), where, data, batchSize, signal);
+  }
+
+  /**
+   * Draws gradient estimates of one batch, at the parameters as they stand, and compares them with its exact gradient by reverse mode:
+   * direction, variance, and what the estimator's formula predicts, by parameter. Nothing is trained. It needs a tape, and gradients of
+   * both kinds as buffers, which are freed at its end. Its random numbers are those of steps from 2³¹ on.
+   * @param options `samples`: estimates to draw, an integer from 1 to 100,000. Default: 64
+   * @throws PushforwardError INVALID_ARGUMENT, SHAPE_MISMATCH, DTYPE_MISMATCH, ABORTED, DISPOSED
+   */
+  async diagnose(batch: Batch, options?: { samples?: number; signal?: AbortSignal }): Promise<Diagnosis> {
+    const where = 'Trainer.diagnose';
+    const read = readOptions<{ samples?: number; signal?: AbortSignal }>(where, options, ['samples', 'signal']);
+    const { samples = 64, signal } = read;
+    assertInteger(where, 'samples', samples, 1, 100_000);
+    assertSignal(where, signal);
+    const core = this.#core(where);
+    const checked = core.checkedBatch(where, batch);
+    const context = traceContext(this.#target, true);
+    const form = targetForm(checked);
+    const { graph, names } = diagnosisProgram(this.#options, context, checked.size, form, this.#gradient);
+    const plan = translate(() => core.engine.session.compile(encodeProgram(graph), this.#target.fuse));
+    try {
+      translate(() => plan.stage([checked.inputs.data, checked.targets.data] as NativeArray[]));
+      const [keyLow, keyHigh] = this.#key;
+      const request = { inputs: 'staged', keyLow, keyHigh, firstStep: 2 ** 31, steps: samples } as const;
+      const { outputs } = await core.enqueue(where, () =>
+        this.#run(where, plan, () => runPlan(where, plan, request, signal)),
+      );
+      const declared = names.map((name) => this.#declared.find((each) => each.name === name) as DeclaredParameter);
+      return diagnosisOf(this.#gradient, declared, outputs);
+    } finally {
+      plan.dispose();
+    }
   }
 
   /** The model's output for inputs [B, ...inputShape]. */

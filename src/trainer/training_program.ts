@@ -112,6 +112,52 @@ export type KnownEstimator =
   | Extract<GradientEstimator, { kind: 'backprop' }>
   | { readonly kind: 'forwardGradient'; readonly options: ForwardGradientSettings };
 
+/** Gradients of the parameters that a loss reads, as an estimator gives them. */
+export interface EmittedGradients {
+  /** The outputs of the loss program: the loss, then what else it has. */
+  readonly outputs: readonly Value[];
+  /** c [K] of forward gradients. */
+  readonly c: Value | undefined;
+  /** Of each parameter that is read: its place in the inputs, its ordinal, its gradient. */
+  readonly gradients: readonly { readonly input: number; readonly ordinal: number; readonly gradient: Value }[];
+}
+
+/** Emits the gradients of `body`, whose first output is the loss, with respect to the parameters among its inputs. */
+export function emitGradients(
+  graph: Graph,
+  parameters: Parameters,
+  body: Body,
+  inputs: readonly Value[],
+  estimator: KnownEstimator,
+): EmittedGradients {
+  const wrt = inputs.flatMap((input, i) => (parameters.ordinalOf(input) >= 0 ? [i] : []));
+  if (wrt.length === 0) {
+    throw new PushforwardError('INVALID_ARGUMENT', 'training', 'a loss that depends on at least one parameter', 'none');
+  }
+  const ordinals = wrt.map((i) => parameters.ordinalOf(inputs[i] as Value));
+  const results = body.outputs.length;
+  let outputs: readonly Value[];
+  let first = results;
+  if (estimator.kind === 'forwardGradient') {
+    outputs = emitForwardGradient(graph, body, inputs, wrt, ordinals, estimator.options);
+    first++;
+  } else {
+    const seeds = body.outputs.map((_, i) => (i === 0 ? graph.operand('training', 1) : null));
+    const { checkpoint } = estimator;
+    const segments = checkpoint === false ? undefined : checkpoint === true ? 0 : checkpoint;
+    outputs = graph.emit('call', [...inputs, ...seeds], { transform: 'vjp', wrt, segments }, [body.graph]);
+  }
+  return {
+    outputs,
+    c: first > results ? outputs[results] : undefined,
+    gradients: wrt.map((input, i) => ({
+      input,
+      ordinal: ordinals[i] as number,
+      gradient: outputs[first + i] as Value,
+    })),
+  };
+}
+
 /**
  * Emits a training step into a root graph: gradient estimates of the parameters that `body` reads, and their updates. The outputs of
  * `body` are the loss and the values of `commits`, states of the model in the same order. The graph's outputs become the loss
@@ -126,32 +172,11 @@ export function emitTrainingStep(
   optimizer: KnownOptimizer,
   commits: readonly Value[] = [],
 ): void {
-  const wrt = inputs.flatMap((input, i) => (parameters.ordinalOf(input) >= 0 ? [i] : []));
-  if (wrt.length === 0) {
-    throw new PushforwardError('INVALID_ARGUMENT', 'training', 'a loss that depends on at least one parameter', 'none');
-  }
-  const ordinals = wrt.map((i) => parameters.ordinalOf(inputs[i] as Value));
-  const results = 1 + commits.length;
-  let outputs: readonly Value[];
-  let c: Value | undefined;
-  let estimates: readonly Value[];
-  if (gradient.kind === 'forwardGradient') {
-    outputs = emitForwardGradient(graph, body, inputs, wrt, ordinals, gradient.options);
-    c = outputs[results] as Value;
-    estimates = outputs.slice(results + 1);
-  } else {
-    const one = graph.operand('training', 1);
-    const seeds = [one, ...commits.map(() => null)];
-    const { checkpoint } = gradient;
-    const segments = checkpoint === false ? undefined : checkpoint === true ? 0 : checkpoint;
-    outputs = graph.emit('call', [...inputs, ...seeds], { transform: 'vjp', wrt, segments }, [body.graph]);
-    estimates = outputs.slice(results);
-  }
-  const loss = outputs[0] as Value;
-  const guards = c === undefined ? [loss] : [loss, c];
-  for (const [i, index] of wrt.entries()) {
-    const declared = parameters.declared[ordinals[i] as number] as DeclaredParameter;
-    emitUpdate(graph, optimizer, declared, inputs[index] as Value, estimates[i] as Value, guards);
+  const { outputs, c, gradients } = emitGradients(graph, parameters, body, inputs, gradient);
+  const guards = c === undefined ? [outputs[0] as Value] : [outputs[0] as Value, c];
+  for (const { input, ordinal, gradient: estimate } of gradients) {
+    const declared = parameters.declared[ordinal] as DeclaredParameter;
+    emitUpdate(graph, optimizer, declared, inputs[input] as Value, estimate, guards);
   }
   for (const [i, state] of commits.entries()) graph.emit('assign', [state, outputs[1 + i] as Value, ...guards]);
   graph.finish('training', guards);

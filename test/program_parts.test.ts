@@ -75,6 +75,7 @@ const numberNames = [
   'beta1',
   'epsilon',
   'weightDecay',
+  'weight',
 ];
 const listNames = ['shape', 'axis', 'permutation', 'start', 'size', 'before', 'after', 'wrt', 'parameters'];
 const textNames = ['activation', 'distribution', 'transform', 'sampler', 'dtype', 'name', 'wDot', 'bDot', 'tangent'];
@@ -96,7 +97,7 @@ const texts = [
 ];
 const hostile = [0, 1, 2, 3, 4, -1, -2, 5, 7, 0.5, Number.NaN, Infinity, 1e300, 2 ** 31, 2 ** 32, 2 ** 53];
 const wholes = [0, 1, 2, 3, -1, -2, 4, 6, 2 ** 31, -(2 ** 31), 2 ** 40];
-const smallShapes = [[], [1], [3], [2, 3], [3, 2], [0], [2, 0], [1, 3], [2, 2, 3], [4, 1, 1]];
+const smallShapes = [[8, 16], [], [1], [3], [2, 3], [3, 2], [0], [2, 0], [1, 3], [2, 2, 3], [4, 1, 1]];
 
 const optimizers = { sgd: 0, adam: 0, adamW: 0 };
 

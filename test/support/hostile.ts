@@ -107,17 +107,20 @@ export function validPrograms(): [name: string, bytes: Uint8Array][] {
     const x = graph.input([4, 3], 'float32');
     const labels = graph.input([4], 'int32');
     const [w, b] = [graph.parameter('w', [3, 5]), graph.parameter('b', [5])];
-    const inputs = [x, w, b, labels];
+    const panels = graph.parameter('panels', [5, 16], true); // lies as products read it
+    const inputs = [x, w, b, panels, labels];
+    const deeper = (x: Value, w: Value, b: Value, p: Value, t: Value): Value =>
+      ops.mean(ops.softmaxCrossEntropy(ops.dense(ops.dense(x, w, b, { activation: 'tanh' }), p), t));
     const body = traceBody(
       'test',
-      loss as never,
+      deeper as never,
       { kind: 'array', items: inputs.map(() => ({ kind: 'leaf' })) } as never,
       inputs,
       graph.context,
       graph,
     );
     const settings = { sampler: { kind: 'lowRank', rank: 2 }, directions: 2 } as never;
-    const [value, c, ...estimates] = emitForwardGradient(graph, body, inputs, [1, 2], [0, 1], settings);
+    const [value, c, ...estimates] = emitForwardGradient(graph, body, inputs, [1, 2, 3], [0, 1, 2], settings);
     const state = graph.parameter('state/momentum/w', [3, 5]);
     const moments = ['m', 'v'].map((name) => graph.parameter(`state/${name}/b`, [5]));
     const guards = [value!, c!];
@@ -130,6 +133,12 @@ export function validPrograms(): [name: string, bytes: Uint8Array][] {
       beta1: 0.9,
       beta2: 0.99,
       epsilon: 1e-8,
+    });
+    const velocity = graph.parameter('state/momentum/panels', [5, 16], true);
+    graph.emit('sgd', [panels, velocity, null, estimates[2]!, null, null, null, ...guards], {
+      momentum: 0.9,
+      nesterov: false,
+      weightDecay: 0,
     });
     return graph.finish('test', guards);
   });

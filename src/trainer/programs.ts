@@ -138,7 +138,8 @@ export function trainingProgram(
     const structure = { kind: 'array', items: [leaf, leaf] } as const;
     const body = traceBody('training', f as never, structure, inputs, graph.context, graph);
     const states = commits.map(([state]) => state);
-    emitTrainingStep(graph, parameters, body, [...inputs, ...body.graph.captured], gradient, optimizer, states);
+    const operands = [...inputs, ...body.graph.captured];
+    emitTrainingStep(graph, parameters, body, operands, gradient, optimizer, states, [0, 1]);
     return graph;
   });
 }

@@ -114,8 +114,8 @@ export type KnownEstimator =
 
 /**
  * Emits a training step into a root graph: gradient estimates of the parameters that `body` reads, and their updates. The outputs of
- * `body` are the loss and the values of `commits`, states of the model in the same order. The graph's outputs become the loss
- * and, for forward gradients, c [K].
+ * `body` are the loss and the values of `commits`, states of the model in the same order; `batched` are the inputs with the examples along
+ * their first axis. The graph's outputs become the loss and, for forward gradients, c [K].
  */
 export function emitTrainingStep(
   graph: Graph,
@@ -125,6 +125,7 @@ export function emitTrainingStep(
   gradient: KnownEstimator,
   optimizer: KnownOptimizer,
   commits: readonly Value[] = [],
+  batched: readonly number[] = [],
 ): void {
   const wrt = inputs.flatMap((input, i) => (parameters.ordinalOf(input) >= 0 ? [i] : []));
   if (wrt.length === 0) {
@@ -136,7 +137,7 @@ export function emitTrainingStep(
   let c: Value | undefined;
   let estimates: readonly Value[];
   if (gradient.kind === 'forwardGradient') {
-    outputs = emitForwardGradient(graph, body, inputs, wrt, ordinals, gradient.options);
+    outputs = emitForwardGradient(graph, body, inputs, wrt, ordinals, gradient.options, batched);
     c = outputs[results] as Value;
     estimates = outputs.slice(results + 1);
   } else {

@@ -10,6 +10,7 @@ import {
   data,
   exponentialDecay,
   forwardGradient,
+  type GradientEstimator,
   gaussian,
   lowRank,
   type Model,
@@ -52,7 +53,7 @@ function optimizerOf({ optimizer, learningRate, decay }: TrainingRun): Optimizer
     : sgd({ learningRate: rate });
 }
 
-const isHere = (run: TrainingRun): boolean => run.perturb !== 'activities' && !run.perExample && run.combine === 'mean';
+const isHere = (run: TrainingRun): boolean => run.combine === 'mean';
 
 /** An MLP of the given widths, or one small convolution. */
 function networkOf({ network }: TrainingRun): { layers: Model[]; inputShape: number[] } {
@@ -65,14 +66,20 @@ function networkOf({ network }: TrainingRun): { layers: Model[]; inputShape: num
   return { layers, inputShape: [inputs] };
 }
 
+function estimatorOf({ gradient, perturb, sampler, perExample, directions, ...run }: TrainingRun): GradientEstimator {
+  if (gradient === 'backprop') return backprop();
+  if (perturb === 'activities') return forwardGradient({ perturb: 'activations', directions });
+  const law = samplers[sampler as string]?.({ sampler, directions, ...run } as TrainingRun) as Sampler;
+  return forwardGradient({ sampler: law, directions, perExample });
+}
+
 function trainerOf(run: TrainingRun, options: RunOptions): Trainer {
   const { layers, inputShape } = networkOf(run);
-  const sampler = run.sampler === null ? undefined : samplers[run.sampler]?.(run);
   return new Trainer({
     model: nn.sequential(...layers),
     inputShape,
     loss: ops.softmaxCrossEntropy,
-    gradient: sampler === undefined ? backprop() : forwardGradient({ sampler, directions: run.directions }),
+    gradient: estimatorOf(run),
     optimizer: optimizerOf(run),
     seed: run.seed,
     ...options,
@@ -167,7 +174,7 @@ for (const i of later) {
 }
 
 test('the runs that are here', () => {
-  assert.is(training.runs.length - later.length, 14);
+  assert.is(training.runs.length - later.length, 19);
 });
 for (const fuse of [true, false]) {
   const how = fuse ? 'fused' : 'unfused';

@@ -8,19 +8,21 @@ import {
   PushforwardError,
   readOptions,
 } from '../errors.ts';
-import { lowRank, maxDirections, type Sampler, toSampler } from '../samplers.ts';
+import { lowRank, maxDirections, rademacher, type Sampler, toSampler } from '../samplers.ts';
 
 /** Options of {@link forwardGradient}. */
 export interface ForwardGradientOptions {
-  /** What the random tangent perturbs. This version: 'weights'. Default: 'weights' */
+  /** What the random tangent perturbs: the parameters, or every pre-activation of every example. Default: 'weights' */
   perturb?: 'weights' | 'activations';
-  /** The law of the tangent. Default: `lowRank({ rank: 1 })` */
+  /** With perturb 'activations': the exact gradient of the last layer's parameters, and noise only before it. Default: false */
+  exactLast?: boolean;
+  /** The law of the tangent. Default: `lowRank({ rank: 1 })`; with perturb 'activations' it is `rademacher()`, and nothing else */
   sampler?: Sampler;
   /** Directions K of one step, an integer from 1 to 1024. Memory and time grow with it, variance falls. Default: 1 */
   directions?: number;
   /** How K directions become one estimate. This version: 'mean', (1/K) Σ c_k v_k. Default: 'mean' */
   combine?: 'mean' | 'projection';
-  /** A direction for every example. This version: false. Default: false */
+  /** A low-rank direction of the weights for every example: for models of dense layers. Default: false */
   perExample?: boolean;
   /** The largest norm of the estimate. Not available in this version. */
   clip?: number;
@@ -46,11 +48,12 @@ export type GradientEstimator =
  * @internal
  */
 export interface ForwardGradientSettings {
-  readonly perturb: 'weights';
+  readonly perturb: 'weights' | 'activations';
+  readonly exactLast: boolean;
   readonly sampler: Sampler;
   readonly directions: number;
   readonly combine: 'mean';
-  readonly perExample: false;
+  readonly perExample: boolean;
 }
 
 /**
@@ -59,6 +62,7 @@ export interface ForwardGradientSettings {
  */
 export const forwardGradientOptionNames: readonly (keyof ForwardGradientOptions)[] = Object.freeze([
   'perturb',
+  'exactLast',
   'sampler',
   'directions',
   'combine',
@@ -84,26 +88,60 @@ export function backprop(options?: { checkpoint?: boolean | number }): GradientE
   return Object.freeze({ kind: 'backprop', checkpoint });
 }
 
+type Together = Pick<ForwardGradientSettings, 'perturb' | 'sampler' | 'directions' | 'perExample' | 'exactLast'>;
+
+/** Options that exclude each other, a sentence each. */
+function assertTogether(where: string, { perturb, sampler, directions, perExample, exactLast }: Together): void {
+  const activations = perturb === 'activations';
+  const products = directions * (sampler.rank ?? 1);
+  const rules: readonly (readonly [broken: boolean, expected: string, received: string])[] = [
+    [exactLast && !activations, "exactLast only with perturb: 'activations'", `perturb: '${perturb}'`],
+    [
+      activations && sampler.kind !== 'rademacher',
+      "no sampler but rademacher() with perturb: 'activations', whose noise is signs",
+      sampler.kind,
+    ],
+    [
+      activations && perExample,
+      "perExample: false with perturb: 'activations', whose noise is drawn for each example anyway",
+      'true',
+    ],
+    [
+      perExample && sampler.kind !== 'lowRank',
+      'a lowRank sampler with perExample: true (a dense tangent for each example would be as large as the parameters times the batch)',
+      sampler.kind,
+    ],
+    [
+      perExample && products > maxDirections,
+      `directions times rank to be at most ${maxDirections} with perExample: true`,
+      String(products),
+    ],
+  ];
+  for (const [broken, expected, received] of rules)
+    if (broken) throw new PushforwardError('INVALID_ARGUMENT', where, expected, received);
+}
+
 /**
  * Checks the options of a forward gradient and fills in the defaults. Throws INVALID_ARGUMENT.
  * @internal
  */
 export function readForwardGradient(where: string, options: unknown): ForwardGradientSettings {
   const read = readOptions<ForwardGradientOptions>(where, options, forwardGradientOptionNames);
-  const { perturb = 'weights', directions = 1, combine = 'mean', perExample = false, clip } = read;
+  const { perturb = 'weights', exactLast = false, directions = 1, combine = 'mean', perExample = false, clip } = read;
   assertChoice(where, 'perturb', perturb, ['weights', 'activations']);
-  if (perturb !== 'weights') throw notYet(where, "perturb: 'weights'", describe(perturb));
-  const sampler = read.sampler === undefined ? lowRank({ rank: 1 }) : toSampler(where, 'sampler', read.sampler);
+  const standard = perturb === 'activations' ? rademacher() : lowRank({ rank: 1 });
+  const sampler = read.sampler === undefined ? standard : toSampler(where, 'sampler', read.sampler);
   assertInteger(where, 'directions', directions, 1, maxDirections);
   assertChoice(where, 'combine', combine, ['mean', 'projection']);
   if (combine !== 'mean') throw notYet(where, "combine: 'mean'", describe(combine));
   assertBoolean(where, 'perExample', perExample);
-  if (perExample) throw notYet(where, 'perExample: false', 'true');
+  assertBoolean(where, 'exactLast', exactLast);
+  assertTogether(where, { perturb, sampler, directions, perExample, exactLast });
   if (clip !== undefined) {
     assertFinite(where, 'clip', clip, { min: 0, above: true });
     throw notYet(where, 'no clip', describe(clip));
   }
-  return Object.freeze({ perturb, sampler, directions, combine, perExample });
+  return Object.freeze({ perturb, exactLast, sampler, directions, combine, perExample });
 }
 
 /**

@@ -54,7 +54,8 @@ function predictedVariance(
   part: readonly Products[],
 ): number | undefined {
   if (estimator.kind === 'backprop') return 0;
-  const { sampler, directions } = estimator.options;
+  const { sampler, directions, perturb, perExample } = estimator.options;
+  if (perturb === 'activations' || perExample) return undefined; // it depends on the gradients of single examples
   const { kind, rank = 1 } = sampler;
   const norm = (products: readonly Products[]): number => products.reduce((sum, { exact }) => sum + mean(exact), 0);
   const moment = ({ isVector }: Products): number =>

@@ -25,6 +25,8 @@ export interface ModelOptions {
 }
 
 const leaf = { kind: 'leaf' } as const;
+/** Inputs and targets have the examples along their first axis. */
+const batched = [0, 1];
 
 /** A Value that a user's function must have returned. */
 function oneValue(where: string, body: Body): Value {
@@ -152,8 +154,8 @@ export function diagnosisProgram(
     const inputs = inputsOf(graph, options, size, form);
     const { body } = lossBody(options, parameters, graph, inputs);
     const all = [...inputs, ...body.graph.captured];
-    const exact = emitGradients(graph, parameters, body, all, { kind: 'backprop', checkpoint: false });
-    const estimates = emitGradients(graph, parameters, body, all, estimator).gradients;
+    const exact = emitGradients(graph, parameters, body, all, { kind: 'backprop', checkpoint: false }, batched);
+    const estimates = emitGradients(graph, parameters, body, all, estimator, batched).gradients;
     const products = exact.gradients.flatMap(({ gradient: g }, i) => {
       const estimate = estimates[i]?.gradient as Value;
       return [g.mul(g), g.mul(estimate), estimate.mul(estimate)].map((product) => product.sum());
@@ -176,7 +178,8 @@ export function trainingProgram(
   return graph.within(() => {
     const inputs = inputsOf(graph, options, size, form);
     const { body, states } = lossBody(options, parameters, graph, inputs);
-    emitTrainingStep(graph, parameters, body, [...inputs, ...body.graph.captured], gradient, optimizer, states);
+    const operands = [...inputs, ...body.graph.captured];
+    emitTrainingStep(graph, parameters, body, operands, gradient, optimizer, states, batched);
     return graph;
   });
 }

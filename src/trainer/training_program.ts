@@ -122,13 +122,17 @@ export interface EmittedGradients {
   readonly gradients: readonly { readonly input: number; readonly ordinal: number; readonly gradient: Value }[];
 }
 
-/** Emits the gradients of `body`, whose first output is the loss, with respect to the parameters among its inputs. */
+/**
+ * Emits the gradients of `body`, whose first output is the loss, with respect to the parameters among its inputs; `batched` are the inputs
+ * with the examples along their first axis.
+ */
 export function emitGradients(
   graph: Graph,
   parameters: Parameters,
   body: Body,
   inputs: readonly Value[],
   estimator: KnownEstimator,
+  batched: readonly number[],
 ): EmittedGradients {
   const wrt = inputs.flatMap((input, i) => (parameters.ordinalOf(input) >= 0 ? [i] : []));
   if (wrt.length === 0) {
@@ -139,7 +143,7 @@ export function emitGradients(
   let outputs: readonly Value[];
   let first = results;
   if (estimator.kind === 'forwardGradient') {
-    outputs = emitForwardGradient(graph, body, inputs, wrt, ordinals, estimator.options);
+    outputs = emitForwardGradient(graph, body, inputs, wrt, ordinals, estimator.options, batched);
     first++;
   } else {
     const seeds = body.outputs.map((_, i) => (i === 0 ? graph.operand('training', 1) : null));
@@ -160,8 +164,8 @@ export function emitGradients(
 
 /**
  * Emits a training step into a root graph: gradient estimates of the parameters that `body` reads, and their updates. The outputs of
- * `body` are the loss and the values of `commits`, states of the model in the same order. The graph's outputs become the loss
- * and, for forward gradients, c [K].
+ * `body` are the loss and the values of `commits`, states of the model in the same order; `batched` are the inputs with the examples along
+ * their first axis. The graph's outputs become the loss and, for forward gradients, c [K].
  */
 export function emitTrainingStep(
   graph: Graph,
@@ -171,8 +175,9 @@ export function emitTrainingStep(
   gradient: KnownEstimator,
   optimizer: KnownOptimizer,
   commits: readonly Value[] = [],
+  batched: readonly number[] = [],
 ): void {
-  const { outputs, c, gradients } = emitGradients(graph, parameters, body, inputs, gradient);
+  const { outputs, c, gradients } = emitGradients(graph, parameters, body, inputs, gradient, batched);
   const guards = c === undefined ? [outputs[0] as Value] : [outputs[0] as Value, c];
   for (const { input, ordinal, gradient: estimate } of gradients) {
     const declared = parameters.declared[ordinal] as DeclaredParameter;

@@ -12,7 +12,7 @@ import { type Body, scalarOutput } from '../trace/body.ts';
 import type { Graph } from '../trace/graph.ts';
 import type { Value } from '../trace/value.ts';
 import { type Data, type Result, type Structure, unflatten } from '../tree.ts';
-import { rangeOf, type Traceable, traceCall } from './call.ts';
+import { type Called, rangeOf, type Traceable, traceCall } from './call.ts';
 import { execute } from './execute.ts';
 import type { Args, GradOptions } from './transforms.ts';
 
@@ -28,7 +28,16 @@ export interface ForwardGradientResult<G> {
   step: number;
 }
 
-/** Emits a forwardGradient node: [loss, extras…, c [K], estimates of `wrt`…]. `parameters`: the ordinal of each of wrt. */
+/** The node of an estimator: the rewrite that expands it. */
+function nodeOf({ perturb, perExample }: ForwardGradientSettings): string {
+  if (perturb === 'activations') return 'activityGradient';
+  return perExample ? 'exampleGradient' : 'forwardGradient';
+}
+
+/**
+ * Emits an estimator's node: [loss, extras…, c [K], estimates of `wrt`…]. `parameters`: the ordinal of each of wrt; `batched`: the inputs
+ * that have the examples along their first axis.
+ */
 export function emitForwardGradient(
   graph: Graph,
   body: Body,
@@ -36,16 +45,35 @@ export function emitForwardGradient(
   wrt: readonly number[],
   parameters: readonly number[],
   settings: ForwardGradientSettings,
+  batched: readonly number[] = [],
 ): Value[] {
-  const { sampler, directions } = settings;
-  const attributes = { sampler: sampler.kind, rank: sampler.rank ?? 1, directions, wrt, parameters };
-  return graph.emit('forwardGradient', inputs, attributes, [body.graph]);
+  const { sampler, directions, exactLast } = settings;
+  const node = nodeOf(settings);
+  const attributes = {
+    sampler: sampler.kind,
+    rank: sampler.rank ?? 1,
+    directions,
+    wrt,
+    parameters,
+    ...(node === 'forwardGradient' ? {} : { batched }),
+    ...(exactLast ? { exactLast } : {}),
+  };
+  return graph.emit(node, inputs, attributes, [body.graph]);
+}
+
+/** Of f's arguments, the leaves outside [start, end) that have an axis: data, the examples along the first axis. */
+function dataArguments({ inputs, ranges }: Called, start: number, end: number): number[] {
+  const leaves = ranges.at(-1)?.[1] ?? 0;
+  return Array.from({ length: leaves }, (_, i) => i).filter(
+    (i) => (i < start || i >= end) && (inputs[i] as Value).shape.length > 0,
+  );
 }
 
 /**
  * An unbiased estimate of the gradient of a scalar function from forward passes alone: (1/K) Σ_k (∇f·v_k) v_k (Baydin et al. 2022). Call i of
  * the returned function draws at step `firstStep + i`: a new direction each call, repeatable by seed and firstStep. Leaf j of the
- * argument is parameter j of the random streams.
+ * argument is parameter j of the random streams. With noise for each example (perturb 'activations', perExample) every other argument of
+ * at least one axis is data, the examples along its first axis, and f ends in the mean or the sum over them.
  */
 export function forwardGrad<A extends Args>(
   f: (...args: A) => Value,
@@ -82,12 +110,13 @@ export function forwardGrad<A extends Args>(
       wrt,
       wrt.map((_, i) => i),
       settings,
+      dataArguments(called, start, end),
     );
     const [value, c, ...estimates] = outputs;
     return { value, c, gradient: unflatten(called.structures[argnum] as Structure, estimates) };
   };
-  const { sampler, directions } = settings;
-  const planKey = `forwardGrad ${argnum} ${sampler.kind} ${sampler.rank ?? ''} ${directions}`;
+  const { sampler, directions, exactLast } = settings;
+  const planKey = `forwardGrad ${nodeOf(settings)} ${exactLast} ${argnum} ${sampler.kind} ${sampler.rank ?? ''} ${directions}`;
   let next = firstStep;
   return async (...args) => {
     const step = next++;

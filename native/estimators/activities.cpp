@@ -63,7 +63,8 @@ Program layerProgram(const Program& program, const Node& layer) {
       continue;
     }
     const Type& type = program.types[input];
-    inputs.push_back(b.emit("input", {}, {{"shape", type.shape.dims()}, {"dtype", std::string(dtypeName(type.dtype))}}));
+    inputs.push_back(
+        b.emit("input", {}, {{"shape", type.shape.dims()}, {"dtype", std::string(dtypeName(type.dtype))}}));
   }
   alone.outputs = b.clone(layer, inputs);
   return alone;
@@ -98,7 +99,8 @@ Tail tailOf(const Program& program, ValueId z) {
   Rewrite rewrite(program);
   auto input = [&](ValueId value) {
     const Type& type = program.types[value];
-    rewrite.set(value, rewrite.b.emit("input", {}, {{"shape", type.shape.dims()}, {"dtype", std::string(dtypeName(type.dtype))}}));
+    rewrite.set(value, rewrite.b.emit("input", {},
+                                      {{"shape", type.shape.dims()}, {"dtype", std::string(dtypeName(type.dtype))}}));
   };
   input(z);
   for (const Node& node : program.nodes) {
@@ -152,11 +154,10 @@ Values expandActivityGradient(ExpandContext& context) {
     for (ValueId input : layer.inputs) kept.add(input);
     if (n == last) continue;
     const int64_t first = examples.firstParameter(layer);
-    noise[n] = {&activityNoise(),
-                {},
-                {{"parameter", double(first)},
-                 {"directions", double(k)},
-                 {"firstDirection", double(k * used[first]++)}}};
+    noise[n] = {
+        &activityNoise(),
+        {},
+        {{"parameter", double(first)}, {"directions", double(k)}, {"firstDirection", double(k * used[first]++)}}};
     kept.add(switchOf(program, uses, layer.firstOutput));
   }
   Tail tail;
@@ -180,7 +181,8 @@ Values expandActivityGradient(ExpandContext& context) {
       std::vector<bool> wanted(x.size(), false);
       wanted[0] = true;
       if (!tail.program.outputs.empty())
-        zBar = emitVjp(b, tail.program, x, wanted, [&](const Values&) { return Values{b.scalar(1)}; }, context.fuse)
+        zBar = emitVjp(
+                   b, tail.program, x, wanted, [&](const Values&) { return Values{b.scalar(1)}; }, context.fuse)
                    .cotangents[0];
     } else if (pass.shares != none) {
       ValueId on = kept.of(switchOf(program, uses, z), pass);
@@ -195,8 +197,8 @@ Values expandActivityGradient(ExpandContext& context) {
       x.push_back(kept.of(input, pass));
       wanted.push_back(examples.isWeight(input));
     }
-    VjpResult own = emitVjp(b, layerProgram(program, layer), x, wanted, [&](const Values&) { return Values{zBar}; },
-                            context.fuse);
+    VjpResult own =
+        emitVjp(b, layerProgram(program, layer), x, wanted, [&](const Values&) { return Values{zBar}; }, context.fuse);
     for (size_t i = 0; i < inputs.size(); ++i)
       if (wanted[i]) weightBar[inputs[i]] = b.addOrNone(weightBar[inputs[i]], own.cotangents[i]);
   }
@@ -211,8 +213,8 @@ const OpRegistration activityGradient = [] {
   Op op;
   op.name = "activityGradient";
   op.maxInputs = 1 << 16;
-  op.attributes = {{"sampler", AttributeKind::text, true},   {"rank", AttributeKind::number},
-                   {"directions", AttributeKind::number},    {"wrt", AttributeKind::list, true},
+  op.attributes = {{"sampler", AttributeKind::text, true},    {"rank", AttributeKind::number},
+                   {"directions", AttributeKind::number},     {"wrt", AttributeKind::list, true},
                    {"parameters", AttributeKind::list, true}, {"batched", AttributeKind::list, true},
                    {"exactLast", AttributeKind::number}};
   op.infer = [](const TypeContext& context) { return getOp("forwardGradient").infer(context); };

@@ -214,9 +214,10 @@ BatchAxis axisOf(const Site& site) {
 const Node& lossOf(const Program& program) {
   const Node& root = program.producerOf(program.outputs[0]);
   if (root.op->name != "mean" && root.op->name != "sum")
-    fail(Code::INVALID_ARGUMENT, root.op->name,
-         "a loss that ends in the mean or the sum over the examples, as an estimator with noise for each example needs,",
-         "one that ends in " + root.op->name);
+    fail(
+        Code::INVALID_ARGUMENT, root.op->name,
+        "a loss that ends in the mean or the sum over the examples, as an estimator with noise for each example needs,",
+        "one that ends in " + root.op->name);
   return root;
 }
 

@@ -49,7 +49,8 @@ Examples::Examples(const Node& node) : program(splitActivations(fuseDense(*node.
     if (each.op->constantDerivative || each.op->name == "input") continue;
     int64_t first = -1;
     for (ValueId input : each.inputs)
-      if (input != none && parameter[input] >= 0) first = first < 0 ? parameter[input] : std::min(first, parameter[input]);
+      if (input != none && parameter[input] >= 0)
+        first = first < 0 ? parameter[input] : std::min(first, parameter[input]);
     for (uint32_t i = 0; i < each.outputs; ++i)
       if (program.types[each.firstOutput + i].dtype == DType::real) parameter[each.firstOutput + i] = first;
   }
@@ -113,8 +114,7 @@ ExamplePass emitExamplePass(ExpandContext& context, const Examples& examples, co
   if (pass.shares == none) return pass;
   ExampleView view = examples.view(examples.batch.losses);
   ValueId apart = b.reshape(pass.shares, Shape{k, view.outer, view.size, view.inner});
-  if (view.outer * view.inner != 1)
-    apart = b.emit("sum", {apart}, {{"axis", std::vector<int64_t>{1, 3}}});
+  if (view.outer * view.inner != 1) apart = b.emit("sum", {apart}, {{"axis", std::vector<int64_t>{1, 3}}});
   double count = double(view.outer * view.size * view.inner);
   bool mean = program.producerOf(program.outputs[0]).op->name == "mean";
   pass.shares = b.reshape(apart, Shape{k, view.size});

@@ -45,8 +45,8 @@ Op noiseOp(const char* name, std::vector<AttributeSpec> attributes, void (*jvp)(
 struct ExamplePass {
   std::vector<ValueId> outputs;  // of the loss program
   ValueId c;                     // [K]
-  ValueId shares;                // [K, B]: each example's part of c, by the mean or sum that makes the loss; none for zero
-  std::vector<ValueId> values;   // of `kept`, in order
+  ValueId shares;  // [K, B]: each example's part of c, by the mean or sum that makes the loss; none for zero
+  std::vector<ValueId> values;  // of `kept`, in order
 };
 ExamplePass emitExamplePass(ExpandContext& context, const Examples& examples, const std::vector<Noise>& noise,
                             const std::vector<ValueId>& kept);

@@ -51,7 +51,8 @@ void jvpExampleNoise(JvpContext& context) {
   const int64_t k = context.directions, batch = a.integer("batch", 1), out = shape[shape.rank() - 1];
   const Shape apart{k, batch, shape.product(0, shape.rank() - 1) / batch, out};
   ValueId noise = none;
-  if (a.find("weight")) noise = emitProduct(b, context.x[2], batch, out, a.integer("weight", 0), k, a.integer("rank", 1));
+  if (a.find("weight"))
+    noise = emitProduct(b, context.x[2], batch, out, a.integer("weight", 0), k, a.integer("rank", 1));
   if (a.find("bias")) {
     ValueId bias = b.reshape(emitSigns(b, batch, out, a.integer("bias", 0), 7, k), Shape{k, batch, 1, out});
     noise = b.addOrNone(noise, bias);
@@ -73,8 +74,8 @@ const Op& exampleNoise() {
 /** The noise of a layer; refuses all but a dense layer that reads parameters as they are. */
 Noise noiseOf(const Examples& examples, const Node& layer, int64_t rank) {
   auto refuse = [&](const std::string& received) {
-    fail(Code::INVALID_ARGUMENT, layer.op->name,
-         "parameters that dense layers alone read, with perExample: true,", received);
+    fail(Code::INVALID_ARGUMENT, layer.op->name, "parameters that dense layers alone read, with perExample: true,",
+         received);
   };
   const Attributes& a = layer.attributes;
   bool product = layer.op->name == "matmul" && !a.flag("transposeA") && !a.flag("transposeB") &&
@@ -86,7 +87,8 @@ Noise noiseOf(const Examples& examples, const Node& layer, int64_t rank) {
   for (size_t i = 0; i < layer.inputs.size(); ++i) {
     ValueId input = layer.inputs[i];
     if (!examples.isWeight(input)) continue;
-    if (!roles[i] || examples.program.producerOf(input).op->name != "input") refuse("one that is computed from a parameter");
+    if (!roles[i] || examples.program.producerOf(input).op->name != "input")
+      refuse("one that is computed from a parameter");
     noise.attributes.set(roles[i], double(examples.parameter[input]));
   }
   return noise;
@@ -97,7 +99,8 @@ ValueId emitEstimate(Builder& b, const Shape& shape, int64_t parameter, ValueId 
   const int64_t batch = b.shape(shares)[1];
   ValueId mean = b.emit("mul", {shares, b.scalar(1 / double(k))});
   if (shape.rank() == 1) {
-    ValueId terms = b.emit("mul", {b.reshape(mean, Shape{k, batch, 1}), emitSigns(b, batch, shape[0], parameter, 7, k)});
+    ValueId terms =
+        b.emit("mul", {b.reshape(mean, Shape{k, batch, 1}), emitSigns(b, batch, shape[0], parameter, 7, k)});
     return b.emit("sum", {terms}, {{"axis", std::vector<int64_t>{0, 1}}});
   }
   ValueId left = emitSigns(b, batch, shape[0], parameter, 7, k * rank);
@@ -131,8 +134,7 @@ Values expandExampleGradient(ExpandContext& context) {
   for (size_t i = 0; i < wrt.size(); ++i) {
     const Shape shape = b.shape(context.x[static_cast<size_t>(wrt[i])]);
     bool used = pass.shares != none && read.count(inputs[static_cast<size_t>(wrt[i])]);
-    outputs.push_back(!used ? b.full(shape, 0)
-                            : emitEstimate(b, shape, parameters[i], pass.shares, k, rank));
+    outputs.push_back(!used ? b.full(shape, 0) : emitEstimate(b, shape, parameters[i], pass.shares, k, rank));
   }
   b.phase = before;
   return outputs;

@@ -430,6 +430,17 @@ const cases: readonly Misuse[] = [
     'at least one example along the first axis of the data, as many in each',
   ],
 ];
+test('refused: what is not known to keep examples apart', () =>
+  refuses([
+    () =>
+      stepOf({
+        model: nn.sequential(nn.gru(10)),
+        inputShape: [3, 4],
+        gradient: activations,
+      }),
+    'INVALID_ARGUMENT',
+    '[scan] expected ops that take each example by itself',
+  ]));
 for (const [i, misuse] of cases.entries()) test(`refused: ${i} ${misuse[2]}`, () => refuses(misuse));
 
 test('dropout, residuals, norms and embeddings train', async () => {

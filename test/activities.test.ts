@@ -55,7 +55,8 @@ const mlp: Net = {
   ],
   data: [values([6, 9], 1), labels],
   losses: ([w0, b0, w1, b1, w2], [x, t], { at, cut }) => {
-    const h = ops.relu(at(0, ops.dense(cut(x!), w0!, b0!)));
+    // A product and a bias are one layer, fused or not.
+    const h = ops.relu(at(0, ops.add(ops.matmul(cut(x!), w0!), b0!)));
     const y = ops.tanh(at(1, ops.dense(cut(h), w1!, b1!)));
     return ops.softmaxCrossEntropy(at(2, ops.matmul(cut(y), w2!)), t!);
   },
@@ -67,11 +68,13 @@ const cnn: Net = {
     [0, 0, true],
     [2, 0, false],
   ],
-  data: [values([6, 5, 5, 2], 2), labels],
+  data: [values([6, 5, 5, 2], 2), values([6, 4], 3)],
   losses: ([w0, b0, w1, b1], [x, t], { at, cut }) => {
     const z = at(0, ops.conv2d(cut(x!), w0!, b0!, { padding: 1 }));
     const h = ops.maxPool2d(ops.relu(z), { window: 2 });
-    return ops.softmaxCrossEntropy(at(1, ops.dense(cut(ops.reshape(h, [6, 20])), w1!, b1!)), t!);
+    return at(1, ops.dense(cut(ops.reshape(h, [6, 20])), w1!, b1!))
+      .sub(t!)
+      .square();
   },
 };
 // An embedding, positions added to it, a norm, attention, and the table once more, transposed, as the last layer.
@@ -122,7 +125,10 @@ async function preActivations(net: Net): Promise<Tensor[]> {
 /** ∂f_i/∂z_i of every layer, all examples in one tensor. */
 async function sensitivities(net: Net, z: readonly Tensor[]): Promise<Tensor[]> {
   const f = (e: readonly Value[], p: readonly Value[], data: readonly Value[]): Value =>
-    net.losses(p, data, { ...asTheyAre, at: (l, value) => ops.add(value, e[l]!) }).sum();
+    net
+      .losses(p, data, { ...asTheyAre, at: (l, value) => ops.add(value, e[l]!) })
+      .mean()
+      .mul(batch);
   const zeros = z.map(({ shape }) => tensor(new Float64Array(sizeOf(shape)), shape));
   const run = grad(f as never, float64) as (...args: unknown[]) => Promise<unknown>;
   return (await run(zeros, parametersOf(net), net.data)) as Tensor[];
@@ -230,6 +236,33 @@ for (const net of nets) {
     }
   }
 }
+
+test('a loss that is a sum; examples along the last axis', async () => {
+  const [rows, columns, count] = [2, 3, 4];
+  const w = values([rows, columns], 1);
+  const x = values([count, columns], 2);
+  const v = values([rows, 1], 3);
+  const f = (p: Value, data: Value): Value => ops.matmul(p, ops.transpose(data)).mul(v).sum({ axis: 0 }).sum();
+  const run = forwardGrad(f as never, { ...float64, perturb: 'activations', seed: 8 }) as (
+    ...a: unknown[]
+  ) => Promise<unknown>;
+  const { gradient, directionalDerivatives } = (await run(w, x)) as {
+    gradient: Tensor;
+    directionalDerivatives: number[];
+  };
+  const u = signs(rows, count, [0, 4, 0, 0], [8, 0]);
+  const expected = new Float64Array(rows * columns);
+  let total = 0;
+  for (let i = 0; i < count; i++) {
+    let c = 0;
+    for (let o = 0; o < rows; o++) c += v.data[o]! * u[o * count + i]!;
+    total += c;
+    for (let o = 0; o < rows; o++)
+      for (let j = 0; j < columns; j++) expected[o * columns + j]! += c * u[o * count + i]! * x.data[i * columns + j]!;
+  }
+  assert.ok(Math.abs(directionalDerivatives[0]! - total) < 1e-12);
+  for (const [i, value] of expected.entries()) assert.ok(Math.abs(gradient.data[i]! - value) < 1e-12, `${i}`);
+});
 
 test('bf16: cpu and reference round the same operands', async () => {
   for (const net of nets) {

@@ -166,9 +166,7 @@ async function checkAll(options: RunOptions, tolerance: Tolerance): Promise<void
 
 const later = training.runs.flatMap((run, i) => (isHere(run) ? [] : [i]));
 for (const i of later) {
-  const { perturb, perExample, combine } = training.runs[i] as TrainingRun;
-  const missing =
-    perturb === 'activities' ? 'perturbed activities' : perExample ? 'directions per example' : `combine: '${combine}'`;
+  const missing = `combine: '${training.runs[i]?.combine}'`;
   console.log(`SKIP golden training run ${i}: ${missing}, an estimator of a later version`);
   test.skip(`run ${i}`);
 }

@@ -39,8 +39,11 @@ test('defaults', () => {
       directions: 1,
       combine: 'mean',
       perExample: false,
+      exactLast: false,
     },
   });
+  const activities = forwardGradient({ perturb: 'activations' }) as { options: { sampler: Sampler } };
+  assert.is(activities.options.sampler.kind, 'rademacher');
 });
 
 test('everything is frozen', () => {
@@ -200,11 +203,23 @@ const misuses: Misuse[] = [
   [() => backprop(any({ checkpoints: 1 })), INVALID, 'only the options checkpoint'],
   [() => forwardGradient(any('weights')), INVALID, 'a plain object of options'],
   [() => forwardGradient(any({ K: 1 })), INVALID, 'only the options perturb, sampler, directions'],
-  [() => forwardGradient({ perturb: 'activations' }), INVALID, "perturb: 'weights', all that this version has,"],
+  [() => forwardGradient({ perturb: 'activations', sampler: gaussian() }), INVALID, 'no sampler but rademacher()'],
+  [() => forwardGradient({ perturb: 'activations', perExample: true }), INVALID, 'drawn for each example anyway'],
+  [() => forwardGradient({ exactLast: true }), INVALID, "exactLast only with perturb: 'activations'"],
+  [() => forwardGradient({ exactLast: any(1) }), INVALID, 'exactLast to be true or false'],
   [() => forwardGradient({ perturb: any('layers') }), INVALID, "perturb to be 'weights' or 'activations'"],
   [() => forwardGradient({ combine: 'projection' }), INVALID, "combine: 'mean', all that this version has,"],
   [() => forwardGradient({ combine: any('sum') }), INVALID, "combine to be 'mean' or 'projection'"],
-  [() => forwardGradient({ perExample: true }), INVALID, 'perExample: false, all that this version has,'],
+  [
+    () => forwardGradient({ perExample: true, sampler: gaussian() }),
+    INVALID,
+    'a lowRank sampler with perExample: true',
+  ],
+  [
+    () => forwardGradient({ perExample: true, directions: 32, sampler: lowRank({ rank: 33 }) }),
+    INVALID,
+    'directions times rank to be at most 1024',
+  ],
   [() => forwardGradient({ perExample: any(1) }), INVALID, 'perExample to be true or false'],
   [() => forwardGradient({ clip: 1 }), INVALID, 'no clip, all that this version has, but received 1'],
   [() => forwardGradient({ clip: -1 }), INVALID, 'clip to be a finite number above 0'],

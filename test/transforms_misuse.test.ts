@@ -302,9 +302,9 @@ add(
   [() => forwardGrad(square, { seed: 2n ** 64n })(vector), INVALID, 'seed'],
   [() => forwardGrad(square, { firstStep: -1 })(vector), INVALID, 'firstStep'],
   [() => forwardGrad(square, { firstStep: 2 ** 32 })(vector), INVALID, 'firstStep'],
-  [() => forwardGrad(square, { perturb: 'activations' })(vector), INVALID, "perturb: 'weights'"],
+  [() => forwardGrad(square, { perturb: 'activations' })(vector), INVALID, 'a loss without a batch axis'],
   [() => forwardGrad(square, { combine: 'projection' })(vector), INVALID, "combine: 'mean'"],
-  [() => forwardGrad(square, { perExample: true })(vector), INVALID, 'perExample: false'],
+  [() => forwardGrad(square, { perExample: true })(vector), INVALID, 'a loss without a batch axis'],
   [() => forwardGrad(square, { clip: 1 })(vector), INVALID, 'no clip'],
   [
     async () => {

@@ -62,11 +62,11 @@ export interface ForwardGradientSettings {
  */
 export const forwardGradientOptionNames: readonly (keyof ForwardGradientOptions)[] = Object.freeze([
   'perturb',
-  'exactLast',
   'sampler',
   'directions',
   'combine',
   'perExample',
+  'exactLast',
   'clip',
 ] as const);
 
@@ -141,7 +141,7 @@ export function readForwardGradient(where: string, options: unknown): ForwardGra
     assertFinite(where, 'clip', clip, { min: 0, above: true });
     throw notYet(where, 'no clip', describe(clip));
   }
-  return Object.freeze({ perturb, exactLast, sampler, directions, combine, perExample });
+  return Object.freeze({ perturb, sampler, directions, combine, perExample, exactLast });
 }
 
 /**

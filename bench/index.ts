@@ -1,6 +1,7 @@
 // npm run bench -- step [--write]: what a training step costs. npm run bench -- ops [name…]: what every op costs.
 import { cnnBenchmark } from './cnn.ts';
 import { deepBenchmark } from './deep.ts';
+import { mnistBenchmark } from './mnist.ts';
 import { opsBenchmark } from './ops.ts';
 import { peersBenchmark } from './peers.ts';
 import { stepBenchmark } from './step.ts';
@@ -12,6 +13,7 @@ const benchmarks: Readonly<Record<string, (flags: readonly string[]) => Promise<
   ops: opsBenchmark,
   deep: deepBenchmark,
   peers: peersBenchmark,
+  mnist: mnistBenchmark,
 };
 const benchmark = Object.hasOwn(benchmarks, name) ? benchmarks[name] : undefined;
 if (benchmark === undefined) {

@@ -35,7 +35,11 @@ export function ceilings(): string {
 }
 
 /** Puts the text between `<!-- mark -->` and `<!-- /mark -->`. */
-export function writeBetween(file: 'README.md' | 'docs/performance.md', mark: string, text: string): void {
+export function writeBetween(
+  file: 'README.md' | 'docs/performance.md' | 'docs/estimators.md',
+  mark: string,
+  text: string,
+): void {
   const path = new URL(`../${file}`, import.meta.url);
   const page = readFileSync(path, 'utf8');
   const [start, end] = [`<!-- ${mark} -->`, `<!-- /${mark} -->`];

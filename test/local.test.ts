@@ -8,6 +8,7 @@ import {
   checkpoint,
   Dataset,
   evaluate,
+  type FitEvent,
   forwardGradient,
   type GradientEstimator,
   gaussian,
@@ -364,27 +365,37 @@ test('weights, per example: c_i of each loss, and of each parameter the c_i of i
   await agrees(mlp, gradient, { c: c.flatMap((row) => [...row]), estimate });
 });
 
-/** The estimate by perturbed activities, by its definition. */
-async function activities(net: Net, directions: number, exactLast: boolean) {
+/** z and the input of every layer, and ∂f_li/∂z_i of each loss l and layer. */
+async function layersOf(net: Net): Promise<{ z: Tensor[]; x: Tensor[]; slopes: Tensor[][] }> {
   const args = [parametersOf(net), inputsOf(net), labels];
-  const seen = (p: readonly Value[], x: Value, t: Value): Value[] => {
-    const found: Value[] = [];
+  const seen = (p: readonly Value[], input: Value, t: Value): Value[][] => {
+    const [z, x]: [Value[], Value[]] = [[], []];
+    let read = input;
     const at = (l: number, value: Value): Value => {
-      found[l] = value;
+      [z[l], x[l]] = [value, read];
       return value;
     };
-    net.losses(p, x, t, { ...whole, at });
-    return found;
+    const cut = (value: Value): Value => {
+      read = value;
+      return value;
+    };
+    net.losses(p, input, t, { ...whole, at, cut });
+    return [z, x];
   };
-  const z = await call(evaluate(seen as never, float64), ...args);
+  const [z, x] = (await call(evaluate(seen as never, float64), ...args)) as unknown as [Tensor[], Tensor[]];
   const zeros = z.map(({ shape }) => tensor(new Float64Array(sizeOf(shape)), shape));
-  // ∂f_li/∂z_i of each loss l and layer
   const slopes: Tensor[][] = [];
   for (let l = 0; l < countOf(net); l++) {
-    const f = (e: readonly Value[], p: readonly Value[], x: Value, t: Value): Value =>
-      net.losses(p, x, t, { ...whole, at: (layer, value) => value.add(e[layer]!) })[l]!.sum();
+    const f = (e: readonly Value[], p: readonly Value[], input: Value, t: Value): Value =>
+      net.losses(p, input, t, { ...whole, at: (layer, value) => value.add(e[layer]!) })[l]!.sum();
     slopes.push(await call(grad(f as never, float64), zeros, ...args));
   }
+  return { z, x, slopes };
+}
+
+/** The estimate by perturbed activities, by its definition. */
+async function activities(net: Net, directions: number, exactLast: boolean) {
+  const { z, slopes } = await layersOf(net);
   const bars = z.map(({ shape }) => new Float64Array(sizeOf(shape)));
   const c: number[][] = slopes.map(() => []);
   for (let k = 0; k < directions; k++) {
@@ -439,6 +450,51 @@ for (const exactLast of [false, true])
         await agrees(net, gradient, await activities(net, directions, exactLast));
       }
     });
+
+test('activities: the variance is (1/B²) Σ_layers Σ_i (‖x_i‖² + 1) Σ_j (‖G_Sj,i‖² − g_ij²) / K, j over units that are on', async () => {
+  const { z, x, slopes } = await layersOf(mlp);
+  const losses = [0, 1, 2, 3, 4];
+  for (const exactLast of [false, true]) {
+    const noisy = mlp.layers.flatMap(({ exact = false }, l) => (exact && exactLast ? [] : [l]));
+    /** Σ over the noisy layers, the losses of a unit given. */
+    const formula = (lossesOf: (layer: number, j: number) => readonly number[]): number => {
+      let total = 0;
+      for (let i = 0; i < B; i++)
+        for (const layer of noisy) {
+          const [width, fanIn] = [z[layer]!.shape[1]!, x[layer]!.shape[1]!];
+          const row = x[layer]!.data.slice(i * fanIn, (i + 1) * fanIn);
+          const input = 1 + Array.from(row).reduce((sum, value) => sum + value * value, 0);
+          const slope = (l: number, at: number): number =>
+            lossesOf(layer, at % width).reduce((sum, each) => sum + slopes[each]![l]!.data[at]!, 0);
+          for (let j = 0; j < width; j++) {
+            if (mlp.layers[layer]!.relu && z[layer]!.data[i * width + j]! <= 0) continue;
+            const own = lossesOf(layer, j);
+            let square = 0;
+            for (const l of noisy)
+              for (let q = 0; q < z[l]!.shape[1]!; q++) {
+                const at = i * z[l]!.shape[1]! + q;
+                square += own.reduce((sum, each) => sum + slopes[each]![l]!.data[at]!, 0) ** 2;
+              }
+            total += input * (square - slope(layer, i * width + j) ** 2);
+          }
+        }
+      return total / B ** 2;
+    };
+    const expected = formula((layer, j) => mlp.layers[layer]!.losses[j]!);
+    const gradient = forwardGradient({ perturb: 'activations', exactLast });
+    using trainer = trainerOf(mlp, gradient, { device: 'cpu' });
+    const { total } = await trainer.diagnose(await initialise(trainer, mlp), { samples: 20_000 });
+    const ratio = (total.relativeVariance * total.gradientNorm ** 2) / expected;
+    assert.ok(ratio > 0.95 && ratio < 1.05, `${exactLast}: ${ratio} of the formula`);
+    const [byBlock, byAll] = [
+      formula((layer, j) => (layer === 1 ? [1, 2, 3] : mlp.layers[layer]!.losses[j]!)) / expected,
+      formula(() => losses) / expected,
+    ];
+    console.log(
+      `exactLast ${exactLast}: one derivative a block ${byBlock.toFixed(2)}, one in all ${byAll.toFixed(2)} times the variance`,
+    );
+  }
+});
 
 const estimators: Readonly<Record<string, GradientEstimator>> = {
   backprop: backprop(),
@@ -521,6 +577,19 @@ test('a layer in two blocks has the directional derivatives of both, and no othe
   }
 });
 
+test('what stands before a block, outside of one, is not trained', async () => {
+  const model = (): Model =>
+    nn.sequential(nn.dense(6), nn.block(nn.dense(6), { loss: nn.localHead({ outputs: 4 }) }), nn.dense(4));
+  for (const gradient of Object.values(estimators)) {
+    using trainer = trainerOf({ ...mlp, model }, gradient, { device: 'cpu' });
+    const before = await trainer.parameters();
+    await trainer.step({ inputs: tensor(normals(B * 3, 1), [B, 3]), targets: labels });
+    const after = await trainer.parameters();
+    for (const [name, { data }] of Object.entries(before))
+      assert.is(after[name]!.data.join() === data.join(), name.startsWith('0.'), name);
+  }
+});
+
 test('evaluate and predict run no head, and agree with the model without blocks', async () => {
   using blocks = trainerOf(mlp, backprop(), { device: 'cpu' });
   const batch = await initialise(blocks, mlp);
@@ -571,6 +640,31 @@ test('a local loss that is not finite changes nothing, whatever the estimator', 
     assert.equal(await bits(), before);
     assert.is(trainer.steps, 0);
   }
+});
+
+test('fit gives the losses of the last step of each native call, as step does', async () => {
+  const steps = 60;
+  const row = values([1, ...mlp.input], 3).data;
+  const many = (count: number): Tensor =>
+    tensor(
+      Float32Array.from({ length: 3 * count }, (_, i) => row[i % 3]!),
+      [count, 3],
+    );
+  const gradient = forwardGradient({ sampler: rademacher() });
+  const change = { device: 'cpu', optimizer: sgd({ learningRate: 1e-3 }) } as const;
+  using one = trainerOf(mlp, gradient, change);
+  using other = trainerOf(mlp, gradient, change);
+  const batch = { inputs: many(B), targets: tensor(new Int32Array(B)) };
+  const expected: unknown[] = [];
+  for (let step = 0; step < steps; step++) expected.push(await one.step(batch));
+  const set = Dataset.from(many(B * steps), tensor(new Int32Array(B * steps)));
+  let calls = 0;
+  const onProgress = ({ step, loss, localLosses, directionalDerivatives }: FitEvent): void => {
+    assert.equal({ step, loss, localLosses, directionalDerivatives }, expected[step]);
+    calls++;
+  };
+  await other.fit(set, { epochs: 1, batchSize: B, onProgress });
+  assert.ok(calls < steps, 'several steps in a native call');
 });
 
 test('forward gradients of weights keep no tape; no cotangent passes from block to block', async () => {
@@ -625,6 +719,7 @@ const refused: readonly Misuse[] = [
   [() => (nn.block as Any)(nn.dense(4), { loss: nn.dense(4) }), 'INVALID_ARGUMENT', 'loss to be made by nn.localHead'],
   [() => (nn.block as Any)(nn.dense(4), {}), 'INVALID_ARGUMENT', 'loss to be made by nn.localHead'],
   [() => (nn.block as Any)(nn.dense(4), { ...head, groups: 3 }), 'INVALID_ARGUMENT', 'groups'],
+  [() => nn.block(nn.dense(4), { loss: { kind: 'localHead', outputs: 4, groups: 1e9 } }), 'INVALID_ARGUMENT', 'groups'],
   [() => (nn.block as Any)('dense', head), 'INVALID_ARGUMENT', 'layer 0'],
   [() => make(nn.block(nn.block(nn.dense(4), head), head)), 'INVALID_ARGUMENT', 'a block inside a block'],
   [

@@ -128,9 +128,9 @@ Tail tailOf(const Examples& examples, ValueId z) {
 
 /** c / K of the examples for each channel of z, as runs of channels [K, 1, B, 1, run] side by side; of one run [K, 1, B, 1]. none: all zero. */
 ValueId emitChannelShares(Builder& b, const Examples& examples, ValueId z, const Values& shares, int64_t k) {
-  const bool channelsFirst = examples.batch.axes[z].axis == examples.program.types[z].shape.rank() - 1;
-  std::vector<LossRun> runs = examples.reach.runs(z);
-  if (channelsFirst) runs = {{0, 1, examples.reach.of(z)}};
+  const bool alongLast = examples.batch.axes[z].axis == examples.program.types[z].shape.rank() - 1;  // the examples
+  const std::vector<LossRun> runs =
+      alongLast ? std::vector<LossRun>{{0, 1, examples.reach.of(z)}} : examples.reach.runs(z);
   const int64_t batch = examples.batch.size;
   Values parts;
   bool any = false;

@@ -95,7 +95,8 @@ let isOpen = false;
  * The layers one after the other, trained on a loss of their own (greedy training with local losses: Ren, Kornblith, Liao, Hinton, *Scaling
  * Forward Gradient With Local Losses*, arXiv 2210.03310). In training no gradient enters with the input and none comes back from the output; the
  * head's predictions go to the Trainer's `loss` with the batch's targets, and what that says trains the layers and the head. The model's
- * output is trained on by what comes after its last block. Elsewhere the layers run, and the head does not. Parameters: those of layer i as
+ * output is what trains the layers after the last block; a layer before a block, outside of one, is not trained. Elsewhere the layers run, and
+ * the head does not. Parameters: those of layer i as
  * `i.…`, of the head as `head.…`, of group q of a head as `head.q.…`.
  *
  * Estimators multiply the noise of a parameter by the directional derivatives of the losses that it changes, and of no other.
@@ -117,8 +118,9 @@ export function block(...args: [...layers: Model[], options: BlockOptions]): Mod
   if ((loss as LocalHead | undefined)?.kind !== 'localHead')
     throw new PushforwardError('INVALID_ARGUMENT', where, 'loss to be made by nn.localHead', describe(loss));
   for (const [i, layer] of layers.entries()) assertFunction(where, `layer ${i}`, layer);
+  const { kind: _, ...given } = loss as LocalHead;
+  const heads = headModels(localHead(given));
   const run = sequential(...layers);
-  const heads = headModels(loss as LocalHead);
   return (x) => {
     if (isOpen)
       throw new PushforwardError('INVALID_ARGUMENT', where, 'blocks one after the other', 'a block inside a block');

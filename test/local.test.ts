@@ -10,6 +10,7 @@ import {
   evaluate,
   type FitEvent,
   forwardGradient,
+  type GradientDiagnosis,
   type GradientEstimator,
   gaussian,
   grad,
@@ -450,6 +451,19 @@ for (const exactLast of [false, true])
         await agrees(net, gradient, await activities(net, directions, exactLast));
       }
     });
+
+test('weights: the variance of a block with one head is (n_b − 1) ‖g_b‖² for rademacher', async () => {
+  using trainer = trainerOf(mlp, forwardGradient({ sampler: rademacher() }), { device: 'cpu' });
+  const { parameters } = await trainer.diagnose(await initialise(trainer, mlp), { samples: 20_000 });
+  for (const prefix of ['1.', '2.']) {
+    const block = Object.entries(parameters).flatMap(([name, each]) => (name.startsWith(prefix) ? [each] : []));
+    const sum = (of: (each: GradientDiagnosis) => number): number => block.reduce((total, each) => total + of(each), 0);
+    const square = sum(({ gradientNorm }) => gradientNorm ** 2);
+    const variance = sum(({ gradientNorm, relativeVariance }) => relativeVariance * gradientNorm ** 2);
+    const ratio = variance / ((sum(({ size }) => size) - 1) * square);
+    assert.ok(ratio > 0.95 && ratio < 1.05, `block ${prefix} ${ratio} of the formula`);
+  }
+});
 
 test('activities: the variance is (1/B²) Σ_layers Σ_i (‖x_i‖² + 1) Σ_j (‖G_Sj,i‖² − g_ij²) / K, j over units that are on', async () => {
   const { z, x, slopes } = await layersOf(mlp);

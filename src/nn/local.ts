@@ -21,9 +21,13 @@ export interface LocalHeadOptions {
 
 /** How a block predicts: frozen plain data, made by {@link localHead}. */
 export interface LocalHead {
+  /** Tells it from other options. */
   readonly kind: 'localHead';
+  /** Of the dense layer; absent where there is a model. */
   readonly outputs?: number;
+  /** Absent where there is a dense layer. */
   readonly model?: Model;
+  /** Dense layers, one for each part of the features. */
   readonly groups: number;
 }
 

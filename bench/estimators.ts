@@ -3,7 +3,6 @@
 // sixth of the training images after half the epochs (`--tune`, kept in estimator_rates.json); the tables come from all of them.
 import { readFileSync, writeFileSync } from 'node:fs';
 import type { Dataset } from '../src/data/dataset.ts';
-import type { GradientEstimator } from '../src/estimators/gradient.ts';
 import { type Model, nn } from '../src/nn/index.ts';
 import { ops } from '../src/ops/index.ts';
 import { adam } from '../src/optimizers.ts';
@@ -11,13 +10,14 @@ import { cosine } from '../src/schedules.ts';
 import { Trainer } from '../src/trainer/trainer.ts';
 import { cnn } from './cnn.ts';
 import { dataSets, type Sets } from './data_sets.ts';
-import { methods } from './estimator_methods.ts';
+import { hiddenLayer, type Method, methods } from './estimator_methods.ts';
 import { machine, table, writeBetween } from './report.ts';
 
 interface Study {
   readonly data: string;
   readonly shape: readonly number[];
-  readonly model: () => Model;
+  /** Of the hidden layers as the method takes them. */
+  readonly model: (hidden: (layer: Model) => Model) => Model;
   readonly epochs: number;
   /** Of the fixed time. */
   readonly seconds: number;
@@ -26,8 +26,14 @@ interface Study {
   readonly examples?: number;
 }
 
-const mlp = (width: number) => (): Model =>
-  nn.sequential(nn.dense(width, { activation: 'relu' }), nn.dense(width, { activation: 'relu' }), nn.dense(10));
+const mlp =
+  (width: number): Study['model'] =>
+  (hidden) =>
+    nn.sequential(
+      hidden(nn.dense(width, { activation: 'relu' })),
+      hidden(nn.dense(width, { activation: 'relu' })),
+      nn.dense(10),
+    );
 
 const studies: Readonly<Record<string, Study>> = {
   mlp256: { data: 'MNIST', shape: [784], model: mlp(256), epochs: 20, seconds: 10, seeds: 3 },
@@ -48,17 +54,17 @@ interface Outcome {
 
 async function train(
   study: Study,
-  gradient: GradientEstimator,
+  method: Method,
   rate: number,
   epochs: number,
   seed: number,
   { train, test }: Sets,
 ): Promise<Outcome> {
   const trainer = new Trainer({
-    model: study.model(),
+    model: study.model(hiddenLayer(method)),
     inputShape: study.shape,
     loss: ops.softmaxCrossEntropy,
-    gradient,
+    gradient: method.gradient,
     optimizer: adam({ learningRate: cosine(rate, epochs * Math.floor(train.length / batchSize)) }),
     seed,
   });
@@ -85,13 +91,13 @@ function readRates(): Rates {
 }
 
 /** The best rung: from 10⁻³ down while that helps, else up. */
-async function tune(study: Study, gradient: GradientEstimator, all: Dataset, show: (line: string) => void) {
+async function tune(study: Study, method: Method, all: Dataset, show: (line: string) => void) {
   const cut = Math.floor((all.length * 5) / 6);
   const sets = { train: all.slice(0, cut), test: all.slice(cut) };
   const known = new Map<number, number>();
   const errorAt = async (rung: number): Promise<number> => {
     if (!known.has(rung)) {
-      const { error } = await train(study, gradient, 10 ** (rung / 2), Math.ceil(study.epochs / 2), 0, sets);
+      const { error } = await train(study, method, 10 ** (rung / 2), Math.ceil(study.epochs / 2), 0, sets);
       known.set(rung, Number.isNaN(error) ? Number.POSITIVE_INFINITY : error);
       show(`10^${rung / 2}: ${error.toFixed(2)} %`);
     }
@@ -103,13 +109,12 @@ async function tune(study: Study, gradient: GradientEstimator, all: Dataset, sho
 }
 
 async function rowOf(study: Study, name: string, rate: number, sets: Sets): Promise<string[]> {
-  const gradient = methods[name] as GradientEstimator;
+  const method = methods[name] as Method;
   const fixed: Outcome[] = [];
-  for (let seed = 0; seed < study.seeds; seed++)
-    fixed.push(await train(study, gradient, rate, study.epochs, seed, sets));
+  for (let seed = 0; seed < study.seeds; seed++) fixed.push(await train(study, method, rate, study.epochs, seed, sets));
   const { seconds, bytes } = fixed[0] as Outcome;
   const epochs = Math.max(1, Math.round((study.seconds / seconds) * study.epochs));
-  const timed = await train(study, gradient, rate, epochs, 0, sets);
+  const timed = await train(study, method, rate, epochs, 0, sets);
   return [
     name,
     rate.toPrecision(1),
@@ -131,10 +136,10 @@ export async function estimatorsBenchmark(flags: readonly string[]): Promise<voi
     const { train: all, test } = await (dataSets[study.data] as (typeof dataSets)[string])(study.shape);
     const sets = { train: study.examples === undefined ? all : all.slice(0, study.examples), test };
     const rows: string[][] = [];
-    for (const [name, gradient] of Object.entries(methods)) {
+    for (const [name, method] of Object.entries(methods)) {
       if (only !== undefined && only !== name) continue;
       if (flags.includes('--tune')) {
-        const rate = await tune(study, gradient, sets.train, (line) => console.log(title, '|', name, '|', line));
+        const rate = await tune(study, method, sets.train, (line) => console.log(title, '|', name, '|', line));
         if (flags.includes('--write')) {
           const fresh = readRates();
           fresh[title] = { ...fresh[title], [name]: rate };

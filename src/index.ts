@@ -26,10 +26,13 @@ export {
 } from './estimators/gradient.ts';
 export {
   type BatchNormOptions,
+  type BlockOptions,
   type Conv2dLayerOptions,
   type DenseLayerOptions,
   type EmbeddingLayerOptions,
   type Initializer,
+  type LocalHead,
+  type LocalHeadOptions,
   type Model,
   nn,
   parameter,

@@ -1,14 +1,18 @@
-// forwardGradient {sampler, rank, directions, wrt, parameters} holds one program f: x₁ … x_n → loss, extras.
-// One pass: c_k = ∇f·V_k for K directions V_k over the inputs in wrt (Baydin et al. 2022, arXiv 2202.08587, section 3.1), then
-// ḡ = (1/K) Σ_k c_k V_k for each of them. Outputs: the outputs of f, c [K], ḡ per entry of wrt.
+// forwardGradient {sampler, rank, directions, wrt, parameters, losses?} holds one program f: x₁ … x_n → losses, extras.
+// One pass: c_lk = ∇f_l·V_k for K directions V_k over the inputs in wrt (Baydin et al. 2022, arXiv 2202.08587, section 3.1), then
+// ḡ = (1/K) Σ_k (Σ_l c_lk) V_k for each of them, over the losses f_l that it reaches. Outputs: the outputs of f, c [K] per loss, ḡ per entry of
+// wrt.
 //   gaussian, rademacher  V_k iid, stream 0
 //   lowRank               V_k = (1/√r) Σ_q a_kq b_kqᵀ for tensors of rank ≥ 2, rademacher for the rest
 //   sphere                V_k = s_k·gaussian, s_k = √(n / Σ v²) over all of wrt together: c is linear in V, so s_k scales c afterwards
 // wrt[i] has the parameter ordinal parameters[i] (DESIGN section 4).
+#include <cmath>
+
 #include "core/builder.h"
 #include "core/differentiate.h"
 #include "core/error.h"
 #include "core/op.h"
+#include "estimators/losses.h"
 
 namespace pushforward {
 
@@ -52,12 +56,17 @@ std::vector<Type> inferForwardGradient(const TypeContext& context) {
     if (!context.input[i] || !(*context.input[i] == f.types[inputs[i]]))
       fail(Code::SHAPE_MISMATCH, "forwardGradient", "input " + std::to_string(i) + " " + f.types[inputs[i]].text(),
            context.input[i] ? context.input[i]->text() : "nothing");
-  if (f.outputs.empty() || f.types[f.outputs[0]].shape.rank() != 0 || f.types[f.outputs[0]].dtype != DType::real)
-    fail(Code::SHAPE_MISMATCH, "forwardGradient", "a real scalar loss",
-         f.outputs.empty() ? "none" : f.types[f.outputs[0]].text());
+  const double losses = context.attributes.number("losses", 1);
+  if (!(losses >= 1 && losses <= 65536 && losses == std::floor(losses)))
+    fail(Code::INVALID_ARGUMENT, "forwardGradient", "1 to 65536 losses", std::to_string(losses));
+  for (size_t l = 0; double(l) < losses; ++l) {
+    const Type* loss = l < f.outputs.size() ? &f.types[f.outputs[l]] : nullptr;
+    if (!loss || loss->shape.rank() != 0 || loss->dtype != DType::real)
+      fail(Code::SHAPE_MISMATCH, "forwardGradient", "a real scalar loss", loss ? loss->text() : "none");
+  }
   std::vector<Type> types;
   for (ValueId output : f.outputs) types.push_back(f.types[output]);
-  types.push_back({DType::real, Shape{options.directions}});
+  for (int64_t l = 0; l < lossCount(context.attributes); ++l) types.push_back({DType::real, Shape{options.directions}});
   for (int64_t index : options.wrt) {
     if (index < 0 || index >= static_cast<int64_t>(inputs.size()) || f.types[inputs[index]].dtype != DType::real)
       fail(Code::INVALID_ARGUMENT, "forwardGradient", "wrt to list real inputs", std::to_string(index));
@@ -100,15 +109,23 @@ Values expandForwardGradient(ExpandContext& context) {
   }
   JvpResult pass = emitJvp(b, f, context.x, xDot, options.directions, context.fuse);
   Values outputs = pass.outputs;
-  ValueId c = pass.tangents[0] == none ? b.full(Shape{options.directions}, 0) : pass.tangents[0];
-  ValueId coefficient = c;
-  if (options.sampler == "sphere") {
-    ValueId scale = b.emit("sqrt", {b.emit("div", {b.scalar(n), squares})});
-    c = b.emit("mul", {c, scale});
-    coefficient = b.emit("mul", {c, scale});
+  ValueId scale = none;
+  if (options.sampler == "sphere") scale = b.emit("sqrt", {b.emit("div", {b.scalar(n), squares})});
+  const LossReach reach(f, static_cast<size_t>(lossCount(context.node.attributes)));
+  Values coefficients;
+  for (int64_t l = 0; l < lossCount(context.node.attributes); ++l) {
+    ValueId along = pass.tangents[static_cast<size_t>(l)];
+    ValueId c = along == none ? b.full(Shape{options.directions}, 0) : along;
+    if (scale != none) c = b.emit("mul", {c, scale});
+    coefficients.push_back(scale == none ? c : b.emit("mul", {c, scale}));
+    outputs.push_back(c);
   }
-  outputs.push_back(c);
-  for (ValueId tangent : tangents) outputs.push_back(b.emit("directionalGradient", {coefficient, tangent}));
+  const Values inputs = f.inputValues();
+  for (size_t i = 0; i < tangents.size(); ++i) {
+    ValueId coefficient = sumOver(b, coefficients, reach.of(inputs[static_cast<size_t>(options.wrt[i])]));
+    outputs.push_back(coefficient == none ? b.full(b.shape(tangents[i]).tail(1), 0)
+                                          : b.emit("directionalGradient", {coefficient, tangents[i]}));
+  }
   return outputs;
 }
 
@@ -116,11 +133,9 @@ const OpRegistration forwardGradient = [] {
   Op op;
   op.name = "forwardGradient";
   op.maxInputs = 1 << 16;
-  op.attributes = {{"sampler", AttributeKind::text, true},
-                   {"rank", AttributeKind::number},
-                   {"directions", AttributeKind::number},
-                   {"wrt", AttributeKind::list, true},
-                   {"parameters", AttributeKind::list, true}};
+  op.attributes = {{"sampler", AttributeKind::text, true},    {"rank", AttributeKind::number},
+                   {"directions", AttributeKind::number},     {"wrt", AttributeKind::list, true},
+                   {"parameters", AttributeKind::list, true}, {"losses", AttributeKind::number}};
   op.infer = inferForwardGradient;
   op.expand = expandForwardGradient;
   return op;

@@ -14,7 +14,7 @@ import { lowRank, maxDirections, rademacher, type Sampler, toSampler } from '../
 export interface ForwardGradientOptions {
   /** What the random tangent perturbs: the parameters, or every pre-activation of every example. Default: 'weights' */
   perturb?: 'weights' | 'activations';
-  /** With perturb 'activations': the exact gradient of the last layer's parameters, and noise only before it. Default: false */
+  /** With perturb 'activations': the exact gradient of the parameters of the last layer, of each loss, and noise only before it. Default: false */
   exactLast?: boolean;
   /** The law of the tangent. Default: `lowRank({ rank: 1 })`; with perturb 'activations' it is `rademacher()`, and nothing else */
   sampler?: Sampler;

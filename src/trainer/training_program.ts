@@ -23,6 +23,7 @@ export class Parameters implements ParameterTable {
   readonly #values = new Map<string, Value>();
   readonly #states = new Map<string, Value>();
   readonly #commits = new Map<Value, Value>();
+  readonly #predictions: Value[] = [];
   readonly declared: DeclaredParameter[] = [];
   readonly declaredStates: DeclaredParameter[] = [];
 
@@ -65,15 +66,28 @@ export class Parameters implements ParameterTable {
   }
 
   commit(where: string, state: Value, value: Value): void {
-    if (currentGraph(where).parent !== this.#root()) {
-      throw new PushforwardError(
-        'INVALID_ARGUMENT',
-        where,
-        'to be called in the model itself in training: its state is written once per step',
-        'a call inside a function that the model transforms',
-      );
-    }
+    this.#assertInModel(where, 'its state is written once per step');
     this.#commits.set(state, value);
+  }
+
+  addPrediction(where: string, prediction: Value): void {
+    this.#assertInModel(where, 'its loss is one of the step');
+    this.#predictions.push(prediction);
+  }
+
+  #assertInModel(where: string, why: string): void {
+    if (currentGraph(where).parent === this.#root()) return;
+    throw new PushforwardError(
+      'INVALID_ARGUMENT',
+      where,
+      `to be called in the model itself in training: ${why}`,
+      'a call inside a function that the model transforms',
+    );
+  }
+
+  /** Those of this trace so far. */
+  predictions(): readonly Value[] {
+    return [...this.#predictions];
   }
 
   /** What this trace commits so far: [slot, value]. */
@@ -114,17 +128,17 @@ export type KnownEstimator =
 
 /** Gradients of the parameters that a loss reads, as an estimator gives them. */
 export interface EmittedGradients {
-  /** The outputs of the loss program: the loss, then what else it has. */
+  /** The outputs of the loss program: the losses, then what else it has. */
   readonly outputs: readonly Value[];
-  /** c [K] of forward gradients. */
-  readonly c: Value | undefined;
+  /** c [K] of forward gradients, one for each loss; empty under backprop. */
+  readonly c: readonly Value[];
   /** Of each parameter that is read: its place in the inputs, its ordinal, its gradient. */
   readonly gradients: readonly { readonly input: number; readonly ordinal: number; readonly gradient: Value }[];
 }
 
 /**
- * Emits the gradients of `body`, whose first output is the loss, with respect to the parameters among its inputs; `batched` are the inputs
- * with the examples along their first axis.
+ * Emits the gradients of `body`, whose first `losses` outputs are losses that are summed, with respect to the parameters among its inputs;
+ * `batched` are the inputs with the examples along their first axis.
  */
 export function emitGradients(
   graph: Graph,
@@ -133,6 +147,7 @@ export function emitGradients(
   inputs: readonly Value[],
   estimator: KnownEstimator,
   batched: readonly number[],
+  losses: number,
 ): EmittedGradients {
   const wrt = inputs.flatMap((input, i) => (parameters.ordinalOf(input) >= 0 ? [i] : []));
   if (wrt.length === 0) {
@@ -143,17 +158,17 @@ export function emitGradients(
   let outputs: readonly Value[];
   let first = results;
   if (estimator.kind === 'forwardGradient') {
-    outputs = emitForwardGradient(graph, body, inputs, wrt, ordinals, estimator.options, batched);
-    first++;
+    outputs = emitForwardGradient(graph, body, inputs, wrt, ordinals, estimator.options, batched, losses);
+    first += losses;
   } else {
-    const seeds = body.outputs.map((_, i) => (i === 0 ? graph.operand('training', 1) : null));
+    const seeds = body.outputs.map((_, i) => (i < losses ? graph.operand('training', 1) : null));
     const { checkpoint } = estimator;
     const segments = checkpoint === false ? undefined : checkpoint === true ? 0 : checkpoint;
     outputs = graph.emit('call', [...inputs, ...seeds], { transform: 'vjp', wrt, segments }, [body.graph]);
   }
   return {
     outputs,
-    c: first > results ? outputs[results] : undefined,
+    c: outputs.slice(results, first),
     gradients: wrt.map((input, i) => ({
       input,
       ordinal: ordinals[i] as number,
@@ -164,8 +179,9 @@ export function emitGradients(
 
 /**
  * Emits a training step into a root graph: gradient estimates of the parameters that `body` reads, and their updates. The outputs of
- * `body` are the loss and the values of `commits`, states of the model in the same order; `batched` are the inputs with the examples along
- * their first axis. The graph's outputs become the loss and, for forward gradients, c [K].
+ * `body` are the losses and the values of `commits`, states of the model in the same order; `batched` are the inputs with the examples along
+ * their first axis. The graph's outputs become the loss, or all losses [L], and, for forward gradients, c [K], or [L · K], the losses one
+ * after the other.
  */
 export function emitTrainingStep(
   graph: Graph,
@@ -176,15 +192,23 @@ export function emitTrainingStep(
   optimizer: KnownOptimizer,
   commits: readonly Value[] = [],
   batched: readonly number[] = [],
+  losses = 1,
 ): void {
-  const { outputs, c, gradients } = emitGradients(graph, parameters, body, inputs, gradient, batched);
-  const guards = c === undefined ? [outputs[0] as Value] : [outputs[0] as Value, c];
+  const { outputs, c, gradients } = emitGradients(graph, parameters, body, inputs, gradient, batched, losses);
+  const guards = [outputs.slice(0, losses), c].filter((each) => each.length > 0).map((each) => joined(graph, each));
   for (const { input, ordinal, gradient: estimate } of gradients) {
     const declared = parameters.declared[ordinal] as DeclaredParameter;
     emitUpdate(graph, optimizer, declared, inputs[input] as Value, estimate, guards);
   }
-  for (const [i, state] of commits.entries()) graph.emit('assign', [state, outputs[1 + i] as Value, ...guards]);
+  for (const [i, state] of commits.entries()) graph.emit('assign', [state, outputs[losses + i] as Value, ...guards]);
   graph.finish('training', guards);
+}
+
+/** One value as it is; several end to end. */
+function joined(graph: Graph, values: readonly Value[]): Value {
+  if (values.length === 1) return values[0] as Value;
+  const rows = values.map((value) => (value.shape.length === 0 ? value.reshape([1]) : value));
+  return graph.emit('concat', rows, { axis: 0 })[0] as Value;
 }
 
 function emitUpdate(

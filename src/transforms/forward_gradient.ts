@@ -35,8 +35,8 @@ function nodeOf({ perturb, perExample }: ForwardGradientSettings): string {
 }
 
 /**
- * Emits an estimator's node: [loss, extras…, c [K], estimates of `wrt`…]. `parameters`: the ordinal of each of wrt; `batched`: the inputs
- * that have the examples along their first axis.
+ * Emits an estimator's node: [losses…, extras…, c [K] of each loss…, estimates of `wrt`…]. `parameters`: the ordinal of each of wrt;
+ * `batched`: the inputs that have the examples along their first axis; `losses`: how many outputs of `body` are.
  */
 export function emitForwardGradient(
   graph: Graph,
@@ -46,6 +46,7 @@ export function emitForwardGradient(
   parameters: readonly number[],
   settings: ForwardGradientSettings,
   batched: readonly number[] = [],
+  losses = 1,
 ): Value[] {
   const { sampler, directions, exactLast } = settings;
   const node = nodeOf(settings);
@@ -57,6 +58,7 @@ export function emitForwardGradient(
     parameters,
     ...(node === 'forwardGradient' ? {} : { batched }),
     ...(exactLast ? { exactLast } : {}),
+    ...(losses > 1 ? { losses } : {}),
   };
   return graph.emit(node, inputs, attributes, [body.graph]);
 }

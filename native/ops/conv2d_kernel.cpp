@@ -436,10 +436,14 @@ void forLattices(const Conv2dShape& c, const F& f) {
 
 template <class Format>
 size_t convolutionScratch(const void* parameters, int threads) {
+  if (!Format::fits(static_cast<const Conv2dParameters*>(parameters)->shape.channels))
+    return convolutionScratch<typename Format::Else>(parameters, threads);
   return scratchOf<Format>(cutOf<Format>(*static_cast<const Conv2dParameters*>(parameters)), threads);
 }
 template <class Format>
 size_t inputPullbackScratch(const void* parameters, int threads) {
+  if (!Format::fits(static_cast<const Conv2dShape*>(parameters)->filters))
+    return inputPullbackScratch<typename Format::Else>(parameters, threads);
   size_t most = 0;
   forLattices<Format>(*static_cast<const Conv2dShape*>(parameters),
                       [&](const Patches&, const Lattice&, const Cut& cut) {
@@ -470,8 +474,13 @@ Convolution convolutionOf(const KernelCall& call) {
   return v;
 }
 
+int64_t channelsOf(const KernelCall& call) {
+  return static_cast<const Conv2dParameters*>(call.parameters)->shape.channels;
+}
+
 template <class Format>
 void primal(const KernelCall& call) {
+  if (!Format::fits(channelsOf(call))) return primal<typename Format::Else>(call);
   Convolution v = convolutionOf<Format>(call);
   v.y = static_cast<float*>(call.operands[3]);
   run<Format>(v);
@@ -479,6 +488,7 @@ void primal(const KernelCall& call) {
 
 template <class Format>
 void pushforwardOf(const KernelCall& call) {
+  if (!Format::fits(channelsOf(call))) return pushforwardOf<typename Format::Else>(call);
   Convolution v = convolutionOf<Format>(call);
   v.xDot = static_cast<const float*>(call.operands[3]);
   v.wDot = static_cast<const float*>(call.operands[4]);
@@ -491,6 +501,7 @@ void pushforwardOf(const KernelCall& call) {
 template <class Format>
 void inputPullback(const KernelCall& call) {
   const Conv2dShape& c = *static_cast<const Conv2dShape*>(call.parameters);
+  if (!Format::fits(c.filters)) return inputPullback<typename Format::Else>(call);
   forLattices<Format>(c, [&](const Patches& patches, const Lattice& lattice, const Cut& cut) {
     Convolution v{call, patches, cut, {}, {}, 0, nullptr, nullptr, false, false};
     v.x = static_cast<const float*>(call.operands[0]);

@@ -11,7 +11,7 @@ constexpr int64_t stripRoom = 40960;     // bytes, which stay in a first-level c
 constexpr int64_t largestStrip = 65536;  // elements, of a single block
 constexpr int64_t groupPixels = 112;     // of a strip at most: their results stay in cache until they are finished
 constexpr int64_t maxDepth = 1024;       // of a patch that is copied
-constexpr int64_t patchStride = maxDepth + 16;  // neighbours begin in different cache sets
+constexpr int64_t patchStride = maxDepth + 32;  // neighbours begin in different cache sets
 
 /** How all pixels are cut into groups: by the shape alone. */
 struct Grouping {

@@ -8,6 +8,7 @@ import {
   jacfwd,
   jvp,
   lowRank,
+  type Operand,
   ops,
   rademacher,
   type Tensor,
@@ -59,7 +60,7 @@ const on = ({ shape, data }: Data, device: Device): Tensor => onDevice(data, sha
 
 /** y, ẏ of all arguments and of each alone, K = 3 tangents of w at once, and the cotangents. */
 async function resultsOf(inputs: Data[], tangents: Data[], yBar: Data, options: Options, run: Run): Promise<Results> {
-  const f = (x: Value, w: Value, b: Value): Value => ops.conv2d(x, w, b, options);
+  const f = (x: Operand, w: Operand, b: Operand): Value => ops.conv2d(x, w, b, options);
   const at = inputs.map((each) => on(each, run.device)) as [Tensor, Tensor, Tensor];
   const v = tangents.map((each) => on(each, run.device)) as [Tensor, Tensor, Tensor];
   const [y, yDot] = await jvp(f, at, v, run);
@@ -75,7 +76,17 @@ async function resultsOf(inputs: Data[], tangents: Data[], yBar: Data, options: 
   const several = (await jacfwd(moved, run)(zero, ...at, v[0], v[1])) as unknown as Tensor;
   const [, pullback] = await vjp(f, at, run);
   const [xBar, wBar, bBar] = (await pullback(on(yBar, run.device))) as unknown as [Tensor, Tensor, Tensor];
-  return { y: await evaluate(f, run)(...at), again: y, yDot, ofX, ofW, several, xBar, wBar, bBar };
+  return {
+    y: await evaluate((x: Value, w: Value, b: Value) => f(x, w, b), run)(...at),
+    again: y,
+    yDot,
+    ofX,
+    ofW,
+    several,
+    xBar,
+    wBar,
+    bBar,
+  };
 }
 interface Run {
   readonly device: Device;

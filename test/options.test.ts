@@ -208,7 +208,16 @@ const misuses: Misuse[] = [
   [() => forwardGradient({ exactLast: true }), INVALID, "exactLast only with perturb: 'activations'"],
   [() => forwardGradient({ exactLast: any(1) }), INVALID, 'exactLast to be true or false'],
   [() => forwardGradient({ perturb: any('layers') }), INVALID, "perturb to be 'weights' or 'activations'"],
-  [() => forwardGradient({ combine: 'projection' }), INVALID, "combine: 'mean', all that this version has,"],
+  [
+    () => forwardGradient({ combine: 'projection', perturb: 'activations' }),
+    INVALID,
+    "combine: 'mean' with perturb: 'activations', whose examples have directions of their own",
+  ],
+  [
+    () => forwardGradient({ combine: 'projection', perExample: true }),
+    INVALID,
+    "combine: 'mean' with perExample: true",
+  ],
   [() => forwardGradient({ combine: any('sum') }), INVALID, "combine to be 'mean' or 'projection'"],
   [
     () => forwardGradient({ perExample: true, sampler: gaussian() }),
@@ -221,7 +230,13 @@ const misuses: Misuse[] = [
     'directions times rank to be at most 1024',
   ],
   [() => forwardGradient({ perExample: any(1) }), INVALID, 'perExample to be true or false'],
-  [() => forwardGradient({ clip: 1 }), INVALID, 'no clip, all that this version has, but received 1'],
+  [
+    () => forwardGradient({ clip: 1, perturb: 'activations' }),
+    INVALID,
+    "no clip with perturb: 'activations', where the norm of an estimate is not known before it is made but received 1",
+  ],
+  [() => forwardGradient({ clip: 1, perExample: true }), INVALID, 'no clip with perExample: true'],
+  [() => forwardGradient({ clip: 0 }), INVALID, 'clip to be a finite number above 0'],
   [() => forwardGradient({ clip: -1 }), INVALID, 'clip to be a finite number above 0'],
   [() => forwardGradient({ directions: 0 }), INVALID, 'directions to be an integer from 1 to 1024'],
   [() => forwardGradient({ directions: 1025 }), INVALID, '1025'],

@@ -1,6 +1,7 @@
-// forwardGradient {sampler, rank, directions, wrt, parameters} holds one program f: x₁ … x_n → loss, extras.
+// forwardGradient {sampler, rank, directions, wrt, parameters, project, clip} holds one program f: x₁ … x_n → loss, extras.
 // One pass: c_k = ∇f·V_k for K directions V_k over the inputs in wrt (Baydin et al. 2022, arXiv 2202.08587, section 3.1), then
-// ḡ = (1/K) Σ_k c_k V_k for each of them. Outputs: the outputs of f, c [K], ḡ per entry of wrt.
+// ḡ = (1/K) Σ_k c_k V_k for each of them. Outputs: the outputs of f, c [K], ḡ per entry of wrt. With project or clip it is
+// ḡ = (1/K) Σ_k c′_k V_k, c′ by `combine` (ops/combine.cpp), and c′ [K] is an output between c and ḡ.
 //   gaussian, rademacher  V_k iid, stream 0
 //   lowRank               V_k = (1/√r) Σ_q a_kq b_kqᵀ for tensors of rank ≥ 2, rademacher for the rest
 //   sphere                V_k = s_k·gaussian, s_k = √(n / Σ v²) over all of wrt together: c is linear in V, so s_k scales c afterwards
@@ -9,6 +10,7 @@
 #include "core/differentiate.h"
 #include "core/error.h"
 #include "core/op.h"
+#include "core/tangent.h"
 
 namespace pushforward {
 
@@ -20,11 +22,15 @@ struct Options {
   std::string sampler;
   int64_t rank, directions;
   std::vector<int64_t> wrt, parameters;
+  bool project;
+  double clip;
+  bool combines() const { return project || clip != 0; }
 };
 
 Options optionsOf(const Attributes& attributes) {
-  Options options{attributes.text("sampler", ""), attributes.integer("rank", 1), attributes.integer("directions", 1),
-                  *attributes.list("wrt"), *attributes.list("parameters")};
+  Options options{attributes.text("sampler", ""), attributes.integer("rank", 1),  attributes.integer("directions", 1),
+                  *attributes.list("wrt"),        *attributes.list("parameters"), attributes.flag("project"),
+                  attributes.number("clip", 0)};
   const std::string& s = options.sampler;
   if (s != "gaussian" && s != "rademacher" && s != "lowRank" && s != "sphere")
     fail(Code::INVALID_ARGUMENT, "forwardGradient", "sampler gaussian, rademacher, lowRank or sphere",
@@ -57,7 +63,8 @@ std::vector<Type> inferForwardGradient(const TypeContext& context) {
          f.outputs.empty() ? "none" : f.types[f.outputs[0]].text());
   std::vector<Type> types;
   for (ValueId output : f.outputs) types.push_back(f.types[output]);
-  types.push_back({DType::real, Shape{options.directions}});
+  for (int vectors = options.combines() ? 2 : 1; vectors > 0; --vectors)
+    types.push_back({DType::real, Shape{options.directions}});
   for (int64_t index : options.wrt) {
     if (index < 0 || index >= static_cast<int64_t>(inputs.size()) || f.types[inputs[index]].dtype != DType::real)
       fail(Code::INVALID_ARGUMENT, "forwardGradient", "wrt to list real inputs", std::to_string(index));
@@ -84,31 +91,67 @@ ValueId emitSquares(Builder& b, const Options& options, ValueId tangent) {
   return b.emit("sum", {flat}, {{"axis", std::vector<int64_t>{1}}});
 }
 
+/** c′ from the coefficients of the tangents as they are generated. */
+ValueId emitCombine(Builder& b, const Options& options, const std::vector<Shape>& shapes, ValueId coefficient,
+                    bool project, double clip) {
+  std::vector<int64_t> kinds, ranks, rows, columns;
+  for (const Shape& shape : shapes) {
+    const bool gaussian = options.sampler == "gaussian" || options.sampler == "sphere";
+    const bool factors = options.sampler == "lowRank" && shape.rank() >= 2;
+    const TangentKind kind = factors    ? TangentKind::lowRank
+                             : gaussian ? TangentKind::gaussian
+                                        : TangentKind::rademacher;
+    kinds.push_back(static_cast<int64_t>(kind));
+    ranks.push_back(factors ? options.rank : 0);
+    columns.push_back(shape.rank() > 0 ? shape[shape.rank() - 1] : 1);
+    rows.push_back(shape.count() / columns.back());
+  }
+  return b.emit("combine", {coefficient},
+                {{"project", double(project)},
+                 {"clip", clip},
+                 {"kinds", kinds},
+                 {"ranks", ranks},
+                 {"parameters", options.parameters},
+                 {"rows", rows},
+                 {"columns", columns}});
+}
+
+/** c of the directions, and what their tangents are multiplied by: sphere's directions are `scale` times the generated ones. */
+struct Coefficients {
+  ValueId c, coefficient;
+};
+Coefficients emitCoefficients(Builder& b, const Options& options, const std::vector<Shape>& shapes, ValueId c,
+                              ValueId scale) {
+  const ValueId scaled = scale == none ? c : b.emit("mul", {c, scale});
+  if (options.project) return {scaled, emitCombine(b, options, shapes, c, true, options.clip)};  // no scale: it cancels
+  const ValueId coefficient = scale == none ? c : b.emit("mul", {scaled, scale});
+  return {scaled, options.clip == 0 ? coefficient : emitCombine(b, options, shapes, coefficient, false, options.clip)};
+}
+
 Values expandForwardGradient(ExpandContext& context) {
   Builder& b = context.b;
   const Program& f = *context.node.bodies[0];
   Options options = optionsOf(context.node.attributes);
   Values xDot(context.x.size(), none), tangents;
+  std::vector<Shape> shapes;
   ValueId squares = none;
   double n = 0;
   for (size_t i = 0; i < options.wrt.size(); ++i) {
-    tangents.push_back(emitTangent(b, options, options.parameters[i], b.shape(context.x[options.wrt[i]])));
+    shapes.push_back(b.shape(context.x[options.wrt[i]]));
+    tangents.push_back(emitTangent(b, options, options.parameters[i], shapes.back()));
     xDot[options.wrt[i]] = tangents.back();
-    n += double(b.shape(context.x[options.wrt[i]]).count());
+    n += double(shapes.back().count());
     // At once, so that no two tangents live together: the kernels of the pass make their own.
     if (options.sampler == "sphere") squares = b.addOrNone(squares, emitSquares(b, options, tangents.back()));
   }
   JvpResult pass = emitJvp(b, f, context.x, xDot, options.directions, context.fuse);
   Values outputs = pass.outputs;
   ValueId c = pass.tangents[0] == none ? b.full(Shape{options.directions}, 0) : pass.tangents[0];
-  ValueId coefficient = c;
-  if (options.sampler == "sphere") {
-    ValueId scale = b.emit("sqrt", {b.emit("div", {b.scalar(n), squares})});
-    c = b.emit("mul", {c, scale});
-    coefficient = b.emit("mul", {c, scale});
-  }
-  outputs.push_back(c);
-  for (ValueId tangent : tangents) outputs.push_back(b.emit("directionalGradient", {coefficient, tangent}));
+  ValueId scale = squares == none ? none : b.emit("sqrt", {b.emit("div", {b.scalar(n), squares})});
+  Coefficients made = emitCoefficients(b, options, shapes, c, scale);
+  outputs.push_back(made.c);
+  if (options.combines()) outputs.push_back(made.coefficient);
+  for (ValueId tangent : tangents) outputs.push_back(b.emit("directionalGradient", {made.coefficient, tangent}));
   return outputs;
 }
 
@@ -120,7 +163,9 @@ const OpRegistration forwardGradient = [] {
                    {"rank", AttributeKind::number},
                    {"directions", AttributeKind::number},
                    {"wrt", AttributeKind::list, true},
-                   {"parameters", AttributeKind::list, true}};
+                   {"parameters", AttributeKind::list, true},
+                   {"project", AttributeKind::number},
+                   {"clip", AttributeKind::number}};
   op.infer = inferForwardGradient;
   op.expand = expandForwardGradient;
   return op;

@@ -1,4 +1,4 @@
-// How a training step estimates its gradient, as plain data: what this version can do, and a plain sentence for what it cannot do yet.
+// How a training step estimates its gradient, as plain data, and a plain sentence for options that do not go together.
 import {
   assertBoolean,
   assertChoice,
@@ -20,11 +20,18 @@ export interface ForwardGradientOptions {
   sampler?: Sampler;
   /** Directions K of one step, an integer from 1 to 1024. Memory and time grow with it, variance falls. Default: 1 */
   directions?: number;
-  /** How K directions become one estimate. This version: 'mean', (1/K) Σ c_k v_k. Default: 'mean' */
+  /**
+   * How K directions become one estimate: 'mean', (1/K) Σ c_k v_k; or 'projection', U (UᵀU)⁻¹ c for U = [v_1 … v_K], the gradient's
+   * projection on what the directions span (arXiv 2410.17764): K / n of the gradient on average, so biased, and never longer than it. At
+   * most as many directions as there are parameters; directions that are not independent make the step NUMERIC. Default: 'mean'
+   */
   combine?: 'mean' | 'projection';
   /** A low-rank direction of the weights for every example: for models of dense layers. Default: false */
   perExample?: boolean;
-  /** The largest norm of the estimate. Not available in this version. */
+  /**
+   * The largest norm of the estimate over all parameters together, a finite number above 0: a longer one is scaled to it, as a factor on the
+   * directional derivatives, so no gradient is stored. Biased wherever it acts. Default: no limit
+   */
   clip?: number;
 }
 
@@ -52,8 +59,9 @@ export interface ForwardGradientSettings {
   readonly exactLast: boolean;
   readonly sampler: Sampler;
   readonly directions: number;
-  readonly combine: 'mean';
+  readonly combine: 'mean' | 'projection';
   readonly perExample: boolean;
+  readonly clip?: number;
 }
 
 /**
@@ -70,10 +78,6 @@ export const forwardGradientOptionNames: readonly (keyof ForwardGradientOptions)
   'clip',
 ] as const);
 
-function notYet(where: string, available: string, received: string): PushforwardError {
-  return new PushforwardError('INVALID_ARGUMENT', where, `${available}, all that this version has,`, received);
-}
-
 /**
  * Reverse mode over a tape: the exact gradient of the batch's mean loss, at the cost of keeping every layer's residuals.
  * @param options `checkpoint`: cut the forward pass into this many segments (true: about the square root of its operations), keep what
@@ -88,11 +92,11 @@ export function backprop(options?: { checkpoint?: boolean | number }): GradientE
   return Object.freeze({ kind: 'backprop', checkpoint });
 }
 
-type Together = Pick<ForwardGradientSettings, 'perturb' | 'sampler' | 'directions' | 'perExample' | 'exactLast'>;
-
 /** Options that exclude each other, a sentence each. */
-function assertTogether(where: string, { perturb, sampler, directions, perExample, exactLast }: Together): void {
+function assertTogether(where: string, settings: ForwardGradientSettings): void {
+  const { perturb, sampler, directions, perExample, exactLast, combine, clip } = settings;
   const activations = perturb === 'activations';
+  const ownNoise = activations ? "perturb: 'activations'" : 'perExample: true';
   const products = directions * (sampler.rank ?? 1);
   const rules: readonly (readonly [broken: boolean, expected: string, received: string])[] = [
     [exactLast && !activations, "exactLast only with perturb: 'activations'", `perturb: '${perturb}'`],
@@ -116,6 +120,16 @@ function assertTogether(where: string, { perturb, sampler, directions, perExampl
       `directions times rank to be at most ${maxDirections} with perExample: true`,
       String(products),
     ],
+    [
+      combine === 'projection' && (activations || perExample),
+      `combine: 'mean' with ${ownNoise}, whose examples have directions of their own and no span in common`,
+      "'projection'",
+    ],
+    [
+      clip !== undefined && (activations || perExample),
+      `no clip with ${ownNoise}, where the norm of an estimate is not known before it is made`,
+      String(clip),
+    ],
   ];
   for (const [broken, expected, received] of rules)
     if (broken) throw new PushforwardError('INVALID_ARGUMENT', where, expected, received);
@@ -133,22 +147,20 @@ export function readForwardGradient(where: string, options: unknown): ForwardGra
   const sampler = read.sampler === undefined ? standard : toSampler(where, 'sampler', read.sampler);
   assertInteger(where, 'directions', directions, 1, maxDirections);
   assertChoice(where, 'combine', combine, ['mean', 'projection']);
-  if (combine !== 'mean') throw notYet(where, "combine: 'mean'", describe(combine));
   assertBoolean(where, 'perExample', perExample);
   assertBoolean(where, 'exactLast', exactLast);
-  assertTogether(where, { perturb, sampler, directions, perExample, exactLast });
-  if (clip !== undefined) {
-    assertFinite(where, 'clip', clip, { min: 0, above: true });
-    throw notYet(where, 'no clip', describe(clip));
-  }
-  return Object.freeze({ perturb, sampler, directions, combine, perExample, exactLast });
+  if (clip !== undefined) assertFinite(where, 'clip', clip, { min: 0, above: true });
+  const limits = clip === undefined ? {} : { clip };
+  const settings = { perturb, sampler, directions, combine, perExample, exactLast, ...limits };
+  assertTogether(where, settings);
+  return Object.freeze(settings);
 }
 
 /**
  * Forward gradients: one forward pass gives the loss and its directional derivative c along a random tangent v, and c v estimates the
  * gradient without bias. No backward pass, no tape. Baydin, Pearlmutter, Syme, Wood, Torr, *Gradients without Backpropagation*, arXiv
  * 2202.08587.
- * @throws PushforwardError INVALID_ARGUMENT for an unknown option, a value out of its range, or one that this version does not have yet
+ * @throws PushforwardError INVALID_ARGUMENT for an unknown option, a value out of its range, or options that exclude each other
  */
 export function forwardGradient(options?: ForwardGradientOptions): GradientEstimator {
   return Object.freeze({ kind: 'forwardGradient', options: readForwardGradient('forwardGradient', options) });
@@ -178,4 +190,21 @@ export function toGradientEstimator(
   }
   const expected = `${name} to be made by backprop or forwardGradient`;
   throw new PushforwardError('INVALID_ARGUMENT', where, expected, describe(value));
+}
+
+/**
+ * The error of a step that changed nothing because a number was not finite.
+ * @internal
+ */
+export function notFinite(
+  where: string,
+  estimator: ReturnType<typeof toGradientEstimator>,
+  step: number,
+): PushforwardError {
+  const projects = estimator.kind === 'forwardGradient' && estimator.options.combine === 'projection';
+  const expected = projects
+    ? "a finite loss, finite directional derivatives and independent directions (combine: 'projection')"
+    : 'a finite loss and finite directional derivatives';
+  const received = `${projects ? 'one that is not, or directions that are not,' : 'one that is not'} at step ${step}`;
+  return new PushforwardError('NUMERIC', where, expected, `${received}; that step changed nothing`);
 }

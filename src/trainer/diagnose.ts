@@ -54,8 +54,9 @@ function predictedVariance(
   part: readonly Products[],
 ): number | undefined {
   if (estimator.kind === 'backprop') return 0;
-  const { sampler, directions, perturb, perExample } = estimator.options;
+  const { sampler, directions, perturb, perExample, combine, clip } = estimator.options;
   if (perturb === 'activations' || perExample) return undefined; // it depends on the gradients of single examples
+  if (combine === 'projection' || clip !== undefined) return undefined; // not linear in the products of c and v
   const { kind, rank = 1 } = sampler;
   const norm = (products: readonly Products[]): number => products.reduce((sum, { exact }) => sum + mean(exact), 0);
   const moment = ({ isVector }: Products): number =>

@@ -20,7 +20,7 @@ import {
   readOptions,
   type Seed,
 } from '../errors.ts';
-import { type GradientEstimator, toGradientEstimator } from '../estimators/gradient.ts';
+import { type GradientEstimator, notFinite, toGradientEstimator } from '../estimators/gradient.ts';
 import type { NativeArray, NativePlan } from '../native.ts';
 import type { Model } from '../nn/index.ts';
 import { type Optimizer, toOptimizer } from '../optimizers.ts';
@@ -480,14 +480,7 @@ export class Trainer implements Disposable {
     );
     if (this.#disposed) throw disposed(where);
     this.#steps += result.steps;
-    if (result.numericStep >= 0) {
-      throw new PushforwardError(
-        'NUMERIC',
-        where,
-        'a finite loss and finite directional derivatives',
-        `one that is not at step ${first + result.numericStep}; that step changed nothing`,
-      );
-    }
+    if (result.numericStep >= 0) throw notFinite(where, this.#gradient, first + result.numericStep);
     const [losses, c] = result.outputs as [NativeArray, NativeArray | undefined];
     const directions = c === undefined ? 0 : c.length / result.steps;
     return Array.from({ length: result.steps }, (_, i) => ({

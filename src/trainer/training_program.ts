@@ -118,6 +118,8 @@ export interface EmittedGradients {
   readonly outputs: readonly Value[];
   /** c [K] of forward gradients. */
   readonly c: Value | undefined;
+  /** What a projection or clipping makes of c, [K]. */
+  readonly coefficients: Value | undefined;
   /** Of each parameter that is read: its place in the inputs, its ordinal, its gradient. */
   readonly gradients: readonly { readonly input: number; readonly ordinal: number; readonly gradient: Value }[];
 }
@@ -139,27 +141,29 @@ export function emitGradients(
     throw new PushforwardError('INVALID_ARGUMENT', 'training', 'a loss that depends on at least one parameter', 'none');
   }
   const ordinals = wrt.map((i) => parameters.ordinalOf(inputs[i] as Value));
-  const results = body.outputs.length;
-  let outputs: readonly Value[];
-  let first = results;
-  if (estimator.kind === 'forwardGradient') {
-    outputs = emitForwardGradient(graph, body, inputs, wrt, ordinals, estimator.options, batched);
-    first++;
-  } else {
-    const seeds = body.outputs.map((_, i) => (i === 0 ? graph.operand('training', 1) : null));
-    const { checkpoint } = estimator;
-    const segments = checkpoint === false ? undefined : checkpoint === true ? 0 : checkpoint;
-    outputs = graph.emit('call', [...inputs, ...seeds], { transform: 'vjp', wrt, segments }, [body.graph]);
-  }
+  const { gradients, ...made } =
+    estimator.kind === 'forwardGradient'
+      ? emitForwardGradient(graph, body, inputs, wrt, ordinals, estimator.options, batched)
+      : emitReverse(graph, body, inputs, wrt, estimator.checkpoint);
   return {
-    outputs,
-    c: first > results ? outputs[results] : undefined,
-    gradients: wrt.map((input, i) => ({
-      input,
-      ordinal: ordinals[i] as number,
-      gradient: outputs[first + i] as Value,
-    })),
+    ...made,
+    gradients: wrt.map((input, i) => ({ input, ordinal: ordinals[i] as number, gradient: gradients[i] as Value })),
   };
+}
+
+/** The gradient by reverse mode. */
+function emitReverse(
+  graph: Graph,
+  body: Body,
+  inputs: readonly Value[],
+  wrt: readonly number[],
+  checkpoint: boolean | number,
+): { outputs: readonly Value[]; c: undefined; coefficients: undefined; gradients: readonly Value[] } {
+  const seeds = body.outputs.map((_, i) => (i === 0 ? graph.operand('training', 1) : null));
+  const segments = checkpoint === false ? undefined : checkpoint === true ? 0 : checkpoint;
+  const made = graph.emit('call', [...inputs, ...seeds], { transform: 'vjp', wrt, segments }, [body.graph]);
+  const results = body.outputs.length;
+  return { outputs: made.slice(0, results), c: undefined, coefficients: undefined, gradients: made.slice(results) };
 }
 
 /**
@@ -177,14 +181,15 @@ export function emitTrainingStep(
   commits: readonly Value[] = [],
   batched: readonly number[] = [],
 ): void {
-  const { outputs, c, gradients } = emitGradients(graph, parameters, body, inputs, gradient, batched);
-  const guards = c === undefined ? [outputs[0] as Value] : [outputs[0] as Value, c];
+  const { outputs, c, coefficients, gradients } = emitGradients(graph, parameters, body, inputs, gradient, batched);
+  const results = [outputs[0] as Value, c].filter((each) => each !== undefined);
+  const guards = [...results, coefficients].filter((each) => each !== undefined);
   for (const { input, ordinal, gradient: estimate } of gradients) {
     const declared = parameters.declared[ordinal] as DeclaredParameter;
     emitUpdate(graph, optimizer, declared, inputs[input] as Value, estimate, guards);
   }
   for (const [i, state] of commits.entries()) graph.emit('assign', [state, outputs[1 + i] as Value, ...guards]);
-  graph.finish('training', guards);
+  graph.finish('training', results);
 }
 
 function emitUpdate(

@@ -1,5 +1,5 @@
 // forwardGrad: the paper's estimate of a gradient as a function of data.
-import { assertFunction, assertInteger, assertSeed, readOptions, type Seed } from '../errors.ts';
+import { assertFunction, assertInteger, assertSeed, PushforwardError, readOptions, type Seed } from '../errors.ts';
 import {
   type ForwardGradientOptions,
   type ForwardGradientSettings,
@@ -34,8 +34,20 @@ function nodeOf({ perturb, perExample }: ForwardGradientSettings): string {
   return perExample ? 'exampleGradient' : 'forwardGradient';
 }
 
+/** What {@link emitForwardGradient} gives. */
+export interface EmittedForwardGradient {
+  /** The outputs of the body: the loss, then what else it has. */
+  readonly outputs: readonly Value[];
+  /** c_k = ∇f·v_k, [K] */
+  readonly c: Value;
+  /** c′ [K] where the estimate is (1/K) Σ c′_k v_k: a projection, or clipped. */
+  readonly coefficients: Value | undefined;
+  /** The estimates, like `wrt`. */
+  readonly gradients: readonly Value[];
+}
+
 /**
- * Emits an estimator's node: [loss, extras…, c [K], estimates of `wrt`…]. `parameters`: the ordinal of each of wrt; `batched`: the inputs
+ * Emits an estimator's node. `parameters`: the ordinal of each of wrt; `batched`: the inputs
  * that have the examples along their first axis.
  */
 export function emitForwardGradient(
@@ -46,8 +58,9 @@ export function emitForwardGradient(
   parameters: readonly number[],
   settings: ForwardGradientSettings,
   batched: readonly number[] = [],
-): Value[] {
-  const { sampler, directions, exactLast } = settings;
+): EmittedForwardGradient {
+  const { sampler, directions, exactLast, combine, clip } = settings;
+  const project = combine === 'projection';
   const node = nodeOf(settings);
   const attributes = {
     sampler: sampler.kind,
@@ -57,8 +70,18 @@ export function emitForwardGradient(
     parameters,
     ...(node === 'forwardGradient' ? {} : { batched }),
     ...(exactLast ? { exactLast } : {}),
+    ...(project ? { project } : {}),
+    ...(clip === undefined ? {} : { clip }),
   };
-  return graph.emit(node, inputs, attributes, [body.graph]);
+  const made = graph.emit(node, inputs, attributes, [body.graph]);
+  const results = body.outputs.length;
+  const combined = project || clip !== undefined;
+  return {
+    outputs: made.slice(0, results),
+    c: made[results] as Value,
+    coefficients: combined ? made[results + 1] : undefined,
+    gradients: made.slice(results + (combined ? 2 : 1)),
+  };
 }
 
 /** Of f's arguments, the leaves outside [start, end) that have an axis: data, the examples along the first axis. */
@@ -103,7 +126,7 @@ export function forwardGrad<A extends Args>(
     scalarOutput('forwardGrad', called.body);
     const [start, end] = rangeOf('forwardGrad', called, argnum);
     const wrt = Array.from({ length: end - start }, (_, i) => start + i);
-    const outputs = emitForwardGradient(
+    const { outputs, c, coefficients, gradients } = emitForwardGradient(
       called.graph,
       called.body,
       called.inputs,
@@ -112,11 +135,10 @@ export function forwardGrad<A extends Args>(
       settings,
       dataArguments(called, start, end),
     );
-    const [value, c, ...estimates] = outputs;
-    return { value, c, gradient: unflatten(called.structures[argnum] as Structure, estimates) };
+    const gradient = unflatten(called.structures[argnum] as Structure, gradients);
+    return { value: outputs[0], c, gradient, coefficients: coefficients ?? c };
   };
-  const { sampler, directions, exactLast } = settings;
-  const planKey = `forwardGrad ${nodeOf(settings)} ${exactLast} ${argnum} ${sampler.kind} ${sampler.rank ?? ''} ${directions}`;
+  const planKey = `forwardGrad ${argnum} ${JSON.stringify(settings)}`;
   let next = firstStep;
   return async (...args) => {
     const step = next++;
@@ -130,11 +152,16 @@ export function forwardGrad<A extends Args>(
       seed: key,
       step,
     };
-    const { value, c, gradient } = (await execute(execution, args)) as {
+    const { value, c, gradient, coefficients } = (await execute(execution, args)) as {
       value: Tensor;
       c: Tensor;
       gradient: Result<A[0]>;
+      coefficients: Tensor;
     };
+    if (c.data.every(Number.isFinite) && coefficients.data.some(Number.isNaN)) {
+      const expected = "independent directions with combine: 'projection'";
+      throw new PushforwardError('NUMERIC', 'forwardGrad', expected, `directions that are not at step ${step}`);
+    }
     return { value, gradient, directionalDerivatives: [...c.data], step };
   };
 }

@@ -236,6 +236,33 @@ const misuses: Misuse[] = [
     "no clip with perturb: 'activations', where the norm of an estimate is not known before it is made but received 1",
   ],
   [() => forwardGradient({ clip: 1, perExample: true }), INVALID, 'no clip with perExample: true'],
+  [
+    () => forwardGradient({ controlVariate: { momentum: 0.9 }, clip: 1 }),
+    INVALID,
+    "no controlVariate with combine: 'projection' or clip, which would bias what it keeps unbiased",
+  ],
+  [
+    () => forwardGradient({ controlVariate: { momentum: 0.9 }, combine: 'projection' }),
+    INVALID,
+    "no controlVariate with combine: 'projection'",
+  ],
+  [
+    () => forwardGradient({ controlVariate: { momentum: 0.9 }, perExample: true }),
+    INVALID,
+    'no controlVariate with perExample: true',
+  ],
+  [
+    () => forwardGradient({ controlVariate: { momentum: 0.9 }, perturb: 'activations' }),
+    INVALID,
+    "no controlVariate with perturb: 'activations', whose directions are not of the parameters alone",
+  ],
+  [
+    () => forwardGradient({ controlVariate: { momentum: 1 } }),
+    INVALID,
+    'controlVariate.momentum to be a finite number',
+  ],
+  [() => forwardGradient({ controlVariate: any({}) }), INVALID, 'received undefined'],
+  [() => forwardGradient({ controlVariate: any(0.9) }), INVALID, '[forwardGradient controlVariate] expected a plain'],
   [() => forwardGradient({ clip: 0 }), INVALID, 'clip to be a finite number above 0'],
   [() => forwardGradient({ clip: -1 }), INVALID, 'clip to be a finite number above 0'],
   [() => forwardGradient({ directions: 0 }), INVALID, 'directions to be an integer from 1 to 1024'],

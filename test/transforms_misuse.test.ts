@@ -320,6 +320,11 @@ add(
     "independent directions with combine: 'projection' but received directions that are not at step",
   ],
   [() => forwardGrad(square, { perExample: true })(vector), INVALID, 'a loss without a batch axis'],
+  [
+    () => forwardGrad(square, { controlVariate: { momentum: 0.9 } })(vector),
+    INVALID,
+    'no controlVariate, whose state a Trainer or minimize keeps, but received an object',
+  ],
   [() => forwardGrad(square, { clip: -1 })(vector), INVALID, 'clip to be a finite number above 0'],
   [
     async () => {

@@ -2,6 +2,8 @@
 // One pass: c_k = ∇f·V_k for K directions V_k over the inputs in wrt (Baydin et al. 2022, arXiv 2202.08587, section 3.1), then
 // ḡ = (1/K) Σ_k c_k V_k for each of them. Outputs: the outputs of f, c [K], ḡ per entry of wrt. With project or clip it is
 // ḡ = (1/K) Σ_k c′_k V_k, c′ by `combine` (ops/combine.cpp), and c′ [K] is an output between c and ḡ.
+// With controlVariate: β there is one more input s for each entry of wrt, of its shape, and c′_k = c_k − s·V_k, ḡ = (1/K) Σ_k c′_k V_k + s,
+// without bias whatever s is. Further outputs, behind ḡ: (1 − β)(ḡ − s), by which s becomes β s + (1 − β) ḡ.
 //   gaussian, rademacher  V_k iid, stream 0
 //   lowRank               V_k = (1/√r) Σ_q a_kq b_kqᵀ for tensors of rank ≥ 2, rademacher for the rest
 //   sphere                V_k = s_k·gaussian, s_k = √(n / Σ v²) over all of wrt together: c is linear in V, so s_k scales c afterwards
@@ -24,13 +26,16 @@ struct Options {
   std::vector<int64_t> wrt, parameters;
   bool project;
   double clip;
-  bool combines() const { return project || clip != 0; }
+  double momentum;  // β, negative: no control variate
+  bool varies() const { return momentum >= 0; }
+  bool combines() const { return project || clip != 0 || varies(); }
 };
 
 Options optionsOf(const Attributes& attributes) {
-  Options options{attributes.text("sampler", ""), attributes.integer("rank", 1),  attributes.integer("directions", 1),
-                  *attributes.list("wrt"),        *attributes.list("parameters"), attributes.flag("project"),
-                  attributes.number("clip", 0)};
+  Options options{attributes.text("sampler", ""),      attributes.integer("rank", 1),
+                  attributes.integer("directions", 1), *attributes.list("wrt"),
+                  *attributes.list("parameters"),      attributes.flag("project"),
+                  attributes.number("clip", 0),        attributes.number("controlVariate", -1)};
   const std::string& s = options.sampler;
   if (s != "gaussian" && s != "rademacher" && s != "lowRank" && s != "sphere")
     fail(Code::INVALID_ARGUMENT, "forwardGradient", "sampler gaussian, rademacher, lowRank or sphere",
@@ -39,6 +44,9 @@ Options optionsOf(const Attributes& attributes) {
     fail(Code::INVALID_ARGUMENT, "forwardGradient", "a rank from 1 to 64", std::to_string(options.rank));
   if (options.directions < 1 || options.directions > 1024)
     fail(Code::INVALID_ARGUMENT, "forwardGradient", "1 to 1024 directions", std::to_string(options.directions));
+  if (options.varies() && (options.momentum >= 1 || options.project || options.clip != 0))
+    fail(Code::INVALID_ARGUMENT, "forwardGradient", "a control variate of momentum below 1, without project or clip",
+         std::to_string(options.momentum));
   if (options.wrt.empty() || options.wrt.size() != options.parameters.size())
     fail(Code::INVALID_ARGUMENT, "forwardGradient", "one parameter ordinal for each of at least one input",
          std::to_string(options.wrt.size()) + " inputs and " + std::to_string(options.parameters.size()) + " ordinals");
@@ -51,8 +59,9 @@ std::vector<Type> inferForwardGradient(const TypeContext& context) {
   const Program& f = *context.bodies[0];
   Options options = optionsOf(context.attributes);
   Values inputs = f.inputValues();
-  if (context.input.size() != inputs.size())
-    fail(Code::INVALID_ARGUMENT, "forwardGradient", std::to_string(inputs.size()) + " inputs",
+  const size_t wanted = inputs.size() + (options.varies() ? options.wrt.size() : 0);
+  if (context.input.size() != wanted)
+    fail(Code::INVALID_ARGUMENT, "forwardGradient", std::to_string(wanted) + " inputs",
          std::to_string(context.input.size()));
   for (size_t i = 0; i < inputs.size(); ++i)
     if (!context.input[i] || !(*context.input[i] == f.types[inputs[i]]))
@@ -69,6 +78,14 @@ std::vector<Type> inferForwardGradient(const TypeContext& context) {
     if (index < 0 || index >= static_cast<int64_t>(inputs.size()) || f.types[inputs[index]].dtype != DType::real)
       fail(Code::INVALID_ARGUMENT, "forwardGradient", "wrt to list real inputs", std::to_string(index));
     types.push_back(f.types[inputs[index]]);
+  }
+  if (!options.varies()) return types;
+  for (size_t i = 0; i < options.wrt.size(); ++i) {
+    const Type &type = f.types[inputs[options.wrt[i]]], *variate = context.input[inputs.size() + i];
+    if (!variate || !(*variate == type))
+      fail(Code::SHAPE_MISMATCH, "forwardGradient", "a control variate " + type.text(),
+           variate ? variate->text() : "nothing");
+    types.push_back(type);
   }
   return types;
 }
@@ -116,15 +133,25 @@ ValueId emitCombine(Builder& b, const Options& options, const std::vector<Shape>
                  {"columns", columns}});
 }
 
+/** s·v_k over all parameters, [K]; none without a control variate. */
+ValueId emitVariateProducts(Builder& b, const Options& options, const Values& variates, const Values& tangents) {
+  ValueId total = none;
+  for (size_t i = 0; i < variates.size(); ++i)
+    total = b.addOrNone(total,
+                        b.emit("tangentDot", {variates[i], tangents[i]}, {{"directions", double(options.directions)}}));
+  return total;
+}
+
 /** c of the directions, and what their tangents are multiplied by: sphere's directions are `scale` times the generated ones. */
 struct Coefficients {
   ValueId c, coefficient;
 };
 Coefficients emitCoefficients(Builder& b, const Options& options, const std::vector<Shape>& shapes, ValueId c,
-                              ValueId scale) {
+                              ValueId scale, ValueId variate) {
   const ValueId scaled = scale == none ? c : b.emit("mul", {c, scale});
   if (options.project) return {scaled, emitCombine(b, options, shapes, c, true, options.clip)};  // no scale: it cancels
-  const ValueId coefficient = scale == none ? c : b.emit("mul", {scaled, scale});
+  ValueId coefficient = variate == none ? c : b.emit("sub", {c, variate});
+  if (scale != none) coefficient = b.emit("mul", {b.emit("mul", {coefficient, scale}), scale});
   return {scaled, options.clip == 0 ? coefficient : emitCombine(b, options, shapes, coefficient, false, options.clip)};
 }
 
@@ -132,26 +159,35 @@ Values expandForwardGradient(ExpandContext& context) {
   Builder& b = context.b;
   const Program& f = *context.node.bodies[0];
   Options options = optionsOf(context.node.attributes);
-  Values xDot(context.x.size(), none), tangents;
+  const auto own = context.x.begin() + static_cast<std::ptrdiff_t>(f.inputValues().size());
+  const Values x(context.x.begin(), own), variates(own, context.x.end());
+  Values xDot(x.size(), none), tangents;
   std::vector<Shape> shapes;
   ValueId squares = none;
   double n = 0;
   for (size_t i = 0; i < options.wrt.size(); ++i) {
-    shapes.push_back(b.shape(context.x[options.wrt[i]]));
+    shapes.push_back(b.shape(x[options.wrt[i]]));
     tangents.push_back(emitTangent(b, options, options.parameters[i], shapes.back()));
     xDot[options.wrt[i]] = tangents.back();
     n += double(shapes.back().count());
     // At once, so that no two tangents live together: the kernels of the pass make their own.
     if (options.sampler == "sphere") squares = b.addOrNone(squares, emitSquares(b, options, tangents.back()));
   }
-  JvpResult pass = emitJvp(b, f, context.x, xDot, options.directions, context.fuse);
+  JvpResult pass = emitJvp(b, f, x, xDot, options.directions, context.fuse);
   Values outputs = pass.outputs;
   ValueId c = pass.tangents[0] == none ? b.full(Shape{options.directions}, 0) : pass.tangents[0];
   ValueId scale = squares == none ? none : b.emit("sqrt", {b.emit("div", {b.scalar(n), squares})});
-  Coefficients made = emitCoefficients(b, options, shapes, c, scale);
+  ValueId variate = emitVariateProducts(b, options, variates, tangents);
+  Coefficients made = emitCoefficients(b, options, shapes, c, scale, variate);
   outputs.push_back(made.c);
   if (options.combines()) outputs.push_back(made.coefficient);
-  for (ValueId tangent : tangents) outputs.push_back(b.emit("directionalGradient", {made.coefficient, tangent}));
+  for (size_t i = 0; i < tangents.size(); ++i) {
+    ValueId estimate = b.emit("directionalGradient", {made.coefficient, tangents[i]});
+    outputs.push_back(variates.empty() ? estimate : b.emit("add", {estimate, variates[i]}));
+  }
+  if (variates.empty()) return outputs;
+  ValueId part = b.emit("mul", {made.coefficient, b.scalar(1 - options.momentum)});
+  for (ValueId tangent : tangents) outputs.push_back(b.emit("directionalGradient", {part, tangent}));
   return outputs;
 }
 
@@ -159,13 +195,10 @@ const OpRegistration forwardGradient = [] {
   Op op;
   op.name = "forwardGradient";
   op.maxInputs = 1 << 16;
-  op.attributes = {{"sampler", AttributeKind::text, true},
-                   {"rank", AttributeKind::number},
-                   {"directions", AttributeKind::number},
-                   {"wrt", AttributeKind::list, true},
-                   {"parameters", AttributeKind::list, true},
-                   {"project", AttributeKind::number},
-                   {"clip", AttributeKind::number}};
+  op.attributes = {{"sampler", AttributeKind::text, true},    {"rank", AttributeKind::number},
+                   {"directions", AttributeKind::number},     {"wrt", AttributeKind::list, true},
+                   {"parameters", AttributeKind::list, true}, {"project", AttributeKind::number},
+                   {"clip", AttributeKind::number},           {"controlVariate", AttributeKind::number}};
   op.infer = inferForwardGradient;
   op.expand = expandForwardGradient;
   return op;

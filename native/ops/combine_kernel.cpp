@@ -4,6 +4,7 @@
 // are summed in order: the number of threads changes nothing.
 #include "ops/combine.h"
 
+#include "cpu/exact_product.h"
 #include "cpu/parallel.h"
 #include "cpu/tangent_panel.h"
 #include "cpu/vector.h"
@@ -46,16 +47,6 @@ static Draw drawOf(const KernelCall& call, const DrawnTangent& tangent, uint32_t
   return {{state.key[0], state.key[1]}, tangent.law.parameter, stream, static_cast<uint32_t>(direction), state.step};
 }
 
-/** x·y in float64: products are exact; eight sums on every instruction set. */
-static double product(const float* x, const float* y, int64_t count) {
-  double sum[8] = {};
-  int64_t i = 0;
-  for (; i + 8 <= count; i += 8)
-    for (int j = 0; j < 8; ++j) sum[j] += double{x[i + j]} * double{y[i + j]};
-  for (int j = 0; i + j < count; ++j) sum[j] += double{x[i + j]} * double{y[i + j]};
-  return ((sum[0] + sum[1]) + (sum[2] + sum[3])) + ((sum[4] + sum[5]) + (sum[6] + sum[7]));
-}
-
 /** Bits in which x and y differ; `count` is even. */
 static int64_t differences(const uint32_t* x, const uint32_t* y, int64_t count) {
   int64_t total = 0;
@@ -95,7 +86,7 @@ static void addPanel(const KernelCall& call, const DrawnTangent& tangent, int64_
                      panels + d * panelValues, wide);
   for (int64_t i = 0; i < k; ++i)
     for (int64_t j = i; j < k; ++j)
-      gram[i * k + j] += product(panels + i * panelValues, panels + j * panelValues, rows * wide);
+      gram[i * k + j] += exactProduct(panels + i * panelValues, panels + j * panelValues, rows * wide);
 }
 
 static void addSigns(const KernelCall& call, const DrawnTangent& tangent, int64_t k, int64_t index, uint32_t* words,

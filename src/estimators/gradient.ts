@@ -33,6 +33,12 @@ export interface ForwardGradientOptions {
    * directional derivatives, so no gradient is stored. Biased wherever it acts. Default: no limit
    */
   clip?: number;
+  /**
+   * Subtracts what an exponential average s of past estimates predicts: (1/K) Σ (c_k − s·v_k) v_k + s, and then s ← β s + (1 − β) times the
+   * estimate, β = `momentum`, from 0 up to below 1; s begins at zero. Without bias, and the variance is that of a gradient ∇f − s. One
+   * number of state for each parameter. In a Trainer and in minimize. Default: none
+   */
+  controlVariate?: { momentum: number };
 }
 
 /** How a step estimates the gradient: frozen plain data, made by {@link backprop} or {@link forwardGradient}. */
@@ -62,6 +68,7 @@ export interface ForwardGradientSettings {
   readonly combine: 'mean' | 'projection';
   readonly perExample: boolean;
   readonly clip?: number;
+  readonly controlVariate?: { readonly momentum: number };
 }
 
 /**
@@ -76,6 +83,7 @@ export const forwardGradientOptionNames: readonly (keyof ForwardGradientOptions)
   'perExample',
   'exactLast',
   'clip',
+  'controlVariate',
 ] as const);
 
 /**
@@ -94,7 +102,8 @@ export function backprop(options?: { checkpoint?: boolean | number }): GradientE
 
 /** Options that exclude each other, a sentence each. */
 function assertTogether(where: string, settings: ForwardGradientSettings): void {
-  const { perturb, sampler, directions, perExample, exactLast, combine, clip } = settings;
+  const { perturb, sampler, directions, perExample, exactLast, combine, clip, controlVariate } = settings;
+  const varies = controlVariate !== undefined;
   const activations = perturb === 'activations';
   const ownNoise = activations ? "perturb: 'activations'" : 'perExample: true';
   const products = directions * (sampler.rank ?? 1);
@@ -130,9 +139,25 @@ function assertTogether(where: string, settings: ForwardGradientSettings): void 
       `no clip with ${ownNoise}, where the norm of an estimate is not known before it is made`,
       String(clip),
     ],
+    [
+      varies && (activations || perExample),
+      `no controlVariate with ${ownNoise}, whose directions are not of the parameters alone`,
+      describe(controlVariate),
+    ],
+    [
+      varies && (combine === 'projection' || clip !== undefined),
+      "no controlVariate with combine: 'projection' or clip, which would bias what it keeps unbiased",
+      describe(controlVariate),
+    ],
   ];
   for (const [broken, expected, received] of rules)
     if (broken) throw new PushforwardError('INVALID_ARGUMENT', where, expected, received);
+}
+
+function readControlVariate(where: string, value: unknown): { readonly momentum: number } {
+  const { momentum } = readOptions<{ momentum: number }>(`${where} controlVariate`, value, ['momentum']);
+  assertFinite(where, 'controlVariate.momentum', momentum, { min: 0, max: 1, below: true });
+  return Object.freeze({ momentum });
 }
 
 /**
@@ -141,7 +166,8 @@ function assertTogether(where: string, settings: ForwardGradientSettings): void 
  */
 export function readForwardGradient(where: string, options: unknown): ForwardGradientSettings {
   const read = readOptions<ForwardGradientOptions>(where, options, forwardGradientOptionNames);
-  const { perturb = 'weights', exactLast = false, directions = 1, combine = 'mean', perExample = false, clip } = read;
+  const { perturb = 'weights', exactLast = false, directions = 1, combine = 'mean', perExample = false } = read;
+  const { clip, controlVariate } = read;
   assertChoice(where, 'perturb', perturb, ['weights', 'activations']);
   const standard = perturb === 'activations' ? rademacher() : lowRank({ rank: 1 });
   const sampler = read.sampler === undefined ? standard : toSampler(where, 'sampler', read.sampler);
@@ -150,8 +176,16 @@ export function readForwardGradient(where: string, options: unknown): ForwardGra
   assertBoolean(where, 'perExample', perExample);
   assertBoolean(where, 'exactLast', exactLast);
   if (clip !== undefined) assertFinite(where, 'clip', clip, { min: 0, above: true });
-  const limits = clip === undefined ? {} : { clip };
-  const settings = { perturb, sampler, directions, combine, perExample, exactLast, ...limits };
+  const settings = {
+    perturb,
+    sampler,
+    directions,
+    combine,
+    perExample,
+    exactLast,
+    ...(clip === undefined ? {} : { clip }),
+    ...(controlVariate === undefined ? {} : { controlVariate: readControlVariate(where, controlVariate) }),
+  };
   assertTogether(where, settings);
   return Object.freeze(settings);
 }

@@ -54,9 +54,10 @@ function predictedVariance(
   part: readonly Products[],
 ): number | undefined {
   if (estimator.kind === 'backprop') return 0;
-  const { sampler, directions, perturb, perExample, combine, clip } = estimator.options;
+  const { sampler, directions, perturb, perExample, combine, clip, controlVariate } = estimator.options;
   if (perturb === 'activations' || perExample) return undefined; // it depends on the gradients of single examples
   if (combine === 'projection' || clip !== undefined) return undefined; // not linear in the products of c and v
+  if (controlVariate !== undefined) return undefined; // it depends on what s has become
   const { kind, rank = 1 } = sampler;
   const norm = (products: readonly Products[]): number => products.reduce((sum, { exact }) => sum + mean(exact), 0);
   const moment = ({ isVector }: Products): number =>

@@ -112,16 +112,25 @@ export type KnownEstimator =
   | Extract<GradientEstimator, { kind: 'backprop' }>
   | { readonly kind: 'forwardGradient'; readonly options: ForwardGradientSettings };
 
+/** A parameter's place in the inputs, its ordinal, its gradient. */
+export interface EmittedGradient {
+  readonly input: number;
+  readonly ordinal: number;
+  readonly gradient: Value;
+  /** A control variate's slot, and what a step adds to it. */
+  readonly variate: { readonly slot: Value; readonly shift: Value } | undefined;
+}
+
 /** Gradients of the parameters that a loss reads, as an estimator gives them. */
 export interface EmittedGradients {
   /** The outputs of the loss program: the loss, then what else it has. */
   readonly outputs: readonly Value[];
   /** c [K] of forward gradients. */
   readonly c: Value | undefined;
-  /** What a projection or clipping makes of c, [K]. */
+  /** What a projection, clipping or a control variate makes of c, [K]. */
   readonly coefficients: Value | undefined;
-  /** Of each parameter that is read: its place in the inputs, its ordinal, its gradient. */
-  readonly gradients: readonly { readonly input: number; readonly ordinal: number; readonly gradient: Value }[];
+  /** Of each parameter that is read. */
+  readonly gradients: readonly EmittedGradient[];
 }
 
 /**
@@ -141,14 +150,27 @@ export function emitGradients(
     throw new PushforwardError('INVALID_ARGUMENT', 'training', 'a loss that depends on at least one parameter', 'none');
   }
   const ordinals = wrt.map((i) => parameters.ordinalOf(inputs[i] as Value));
-  const { gradients, ...made } =
+  const varies = estimator.kind === 'forwardGradient' && estimator.options.controlVariate !== undefined;
+  const variates = varies ? ordinals.map((ordinal) => variateOf(graph, parameters, ordinal)) : [];
+  const { gradients, shifts, ...made } =
     estimator.kind === 'forwardGradient'
-      ? emitForwardGradient(graph, body, inputs, wrt, ordinals, estimator.options, batched)
+      ? emitForwardGradient(graph, body, inputs, wrt, ordinals, estimator.options, batched, variates)
       : emitReverse(graph, body, inputs, wrt, estimator.checkpoint);
   return {
     ...made,
-    gradients: wrt.map((input, i) => ({ input, ordinal: ordinals[i] as number, gradient: gradients[i] as Value })),
+    gradients: wrt.map((input, i) => ({
+      input,
+      ordinal: ordinals[i] as number,
+      gradient: gradients[i] as Value,
+      variate: varies ? { slot: variates[i] as Value, shift: shifts[i] as Value } : undefined,
+    })),
   };
+}
+
+/** The state of a control variate. It lies row by row, as the kernels that read it do, whatever its parameter's layout. */
+function variateOf(graph: Graph, { declared }: Parameters, ordinal: number): Value {
+  const { name, shape } = declared[ordinal] as DeclaredParameter;
+  return graph.parameter(`state/controlVariate/${name}`, shape);
 }
 
 /** The gradient by reverse mode. */
@@ -158,12 +180,19 @@ function emitReverse(
   inputs: readonly Value[],
   wrt: readonly number[],
   checkpoint: boolean | number,
-): { outputs: readonly Value[]; c: undefined; coefficients: undefined; gradients: readonly Value[] } {
+): {
+  outputs: readonly Value[];
+  c: undefined;
+  coefficients: undefined;
+  gradients: readonly Value[];
+  shifts: readonly Value[];
+} {
   const seeds = body.outputs.map((_, i) => (i === 0 ? graph.operand('training', 1) : null));
   const segments = checkpoint === false ? undefined : checkpoint === true ? 0 : checkpoint;
   const made = graph.emit('call', [...inputs, ...seeds], { transform: 'vjp', wrt, segments }, [body.graph]);
   const results = body.outputs.length;
-  return { outputs: made.slice(0, results), c: undefined, coefficients: undefined, gradients: made.slice(results) };
+  const none = { c: undefined, coefficients: undefined, shifts: [] };
+  return { ...none, outputs: made.slice(0, results), gradients: made.slice(results) };
 }
 
 /**
@@ -187,6 +216,10 @@ export function emitTrainingStep(
   for (const { input, ordinal, gradient: estimate } of gradients) {
     const declared = parameters.declared[ordinal] as DeclaredParameter;
     emitUpdate(graph, optimizer, declared, inputs[input] as Value, estimate, guards);
+  }
+  for (const { variate } of gradients) {
+    if (variate === undefined) continue;
+    graph.emit('sgd', [variate.slot, null, null, variate.shift, null, null, null, ...guards], { rate: -1 });
   }
   for (const [i, state] of commits.entries()) graph.emit('assign', [state, outputs[1 + i] as Value, ...guards]);
   graph.finish('training', results);

@@ -1,5 +1,13 @@
 // forwardGrad: the paper's estimate of a gradient as a function of data.
-import { assertFunction, assertInteger, assertSeed, PushforwardError, readOptions, type Seed } from '../errors.ts';
+import {
+  assertFunction,
+  assertInteger,
+  assertSeed,
+  describe,
+  PushforwardError,
+  readOptions,
+  type Seed,
+} from '../errors.ts';
 import {
   type ForwardGradientOptions,
   type ForwardGradientSettings,
@@ -44,11 +52,14 @@ export interface EmittedForwardGradient {
   readonly coefficients: Value | undefined;
   /** The estimates, like `wrt`. */
   readonly gradients: readonly Value[];
+  /** With a control variate s: what is to be added to it, like `wrt`. */
+  readonly shifts: readonly Value[];
 }
 
 /**
  * Emits an estimator's node. `parameters`: the ordinal of each of wrt; `batched`: the inputs
- * that have the examples along their first axis.
+ * that have the examples along their first axis;
+ * `variates`: the control variate's s for each of wrt.
  */
 export function emitForwardGradient(
   graph: Graph,
@@ -58,8 +69,9 @@ export function emitForwardGradient(
   parameters: readonly number[],
   settings: ForwardGradientSettings,
   batched: readonly number[] = [],
+  variates: readonly Value[] = [],
 ): EmittedForwardGradient {
-  const { sampler, directions, exactLast, combine, clip } = settings;
+  const { sampler, directions, exactLast, combine, clip, controlVariate } = settings;
   const project = combine === 'projection';
   const node = nodeOf(settings);
   const attributes = {
@@ -72,15 +84,18 @@ export function emitForwardGradient(
     ...(exactLast ? { exactLast } : {}),
     ...(project ? { project } : {}),
     ...(clip === undefined ? {} : { clip }),
+    ...(controlVariate === undefined ? {} : { controlVariate: controlVariate.momentum }),
   };
-  const made = graph.emit(node, inputs, attributes, [body.graph]);
+  const made = graph.emit(node, [...inputs, ...variates], attributes, [body.graph]);
   const results = body.outputs.length;
-  const combined = project || clip !== undefined;
+  const combined = project || clip !== undefined || controlVariate !== undefined;
+  const first = results + (combined ? 2 : 1);
   return {
     outputs: made.slice(0, results),
     c: made[results] as Value,
     coefficients: combined ? made[results + 1] : undefined,
-    gradients: made.slice(results + (combined ? 2 : 1)),
+    gradients: made.slice(first, first + wrt.length),
+    shifts: made.slice(first + wrt.length),
   };
 }
 
@@ -119,6 +134,10 @@ export function forwardGrad<A extends Args>(
   const pick = (from: readonly string[]): object =>
     Object.fromEntries(Object.entries(given).filter(([name]) => from.includes(name)));
   const settings = readForwardGradient('forwardGrad', pick(forwardGradientOptionNames));
+  if (settings.controlVariate !== undefined) {
+    const expected = 'no controlVariate, whose state a Trainer or minimize keeps,';
+    throw new PushforwardError('INVALID_ARGUMENT', 'forwardGrad', expected, describe(settings.controlVariate));
+  }
   const run = pick(runOptionNames) as RunOptions;
 
   const onValues = (...args: never[]): unknown => {
@@ -158,7 +177,7 @@ export function forwardGrad<A extends Args>(
       gradient: Result<A[0]>;
       coefficients: Tensor;
     };
-    if (c.data.every(Number.isFinite) && coefficients.data.some(Number.isNaN)) {
+    if (settings.combine === 'projection' && c.data.every(Number.isFinite) && coefficients.data.some(Number.isNaN)) {
       const expected = "independent directions with combine: 'projection'";
       throw new PushforwardError('NUMERIC', 'forwardGrad', expected, `directions that are not at step ${step}`);
     }

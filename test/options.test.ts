@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { allocate, assertFunction, assertInteger, assertSeed, assertSignal } from '../src/errors.ts';
-import { backprop, forwardGradient, toGradientEstimator } from '../src/estimators/gradient.ts';
+import { backprop, forwardGradient, spsa, toGradientEstimator } from '../src/estimators/gradient.ts';
 import { adam, adamW, type Optimizer, sgd, toOptimizer } from '../src/optimizers.ts';
 import { gaussian, lowRank, rademacher, type Sampler, sphere, toSampler } from '../src/samplers.ts';
 import { constant, exponentialDecay } from '../src/schedules.ts';
@@ -30,6 +30,10 @@ test('defaults', () => {
     weightDecay: 0.01,
   });
   assert.equal(json(backprop()), { kind: 'backprop', checkpoint: false });
+  assert.equal(json(spsa()), {
+    kind: 'spsa',
+    options: { sampler: { kind: 'rademacher' }, directions: 1, perturbation: 1e-3 },
+  });
   assert.equal(json(backprop({ checkpoint: 4 })), { kind: 'backprop', checkpoint: 4 });
   assert.equal(json(forwardGradient()), {
     kind: 'forwardGradient',
@@ -53,6 +57,8 @@ test('everything is frozen', () => {
     backprop({}),
     forwardGradient({}),
     (forwardGradient() as { options: object }).options,
+    spsa(),
+    (spsa() as { options: object }).options,
     gaussian(),
     lowRank({ rank: 3 }),
   ];
@@ -263,6 +269,12 @@ const misuses: Misuse[] = [
   ],
   [() => forwardGradient({ controlVariate: any({}) }), INVALID, 'received undefined'],
   [() => forwardGradient({ controlVariate: any(0.9) }), INVALID, '[forwardGradient controlVariate] expected a plain'],
+  [() => spsa({ perturbation: 0 }), INVALID, '[spsa] expected perturbation to be a finite number above 0'],
+  [() => spsa({ perturbation: Number.NaN }), INVALID, 'perturbation'],
+  [() => spsa({ directions: 65 }), INVALID, 'directions to be an integer from 1 to 64'],
+  [() => spsa({ sampler: any('rademacher') }), INVALID, 'sampler to be made by'],
+  [() => spsa(any({ epsilon: 1 })), INVALID, 'only the options sampler, directions, perturbation'],
+  [() => toGradientEstimator('Trainer', 'gradient', { kind: 'spsa', options: { directions: 0 } }), INVALID, '0'],
   [() => forwardGradient({ clip: 0 }), INVALID, 'clip to be a finite number above 0'],
   [() => forwardGradient({ clip: -1 }), INVALID, 'clip to be a finite number above 0'],
   [() => forwardGradient({ directions: 0 }), INVALID, 'directions to be an integer from 1 to 1024'],
@@ -279,7 +291,7 @@ const misuses: Misuse[] = [
   [
     () => toGradientEstimator('Trainer', 'gradient', 'backprop'),
     INVALID,
-    'gradient to be made by backprop or forwardGradient',
+    'gradient to be made by backprop, forwardGradient or spsa',
   ],
   [() => toGradientEstimator('Trainer', 'gradient', backprop), INVALID, 'the function backprop'],
   [() => toGradientEstimator('Trainer', 'gradient', { kind: 'backprop', checkpoint: -3 }), INVALID, 'checkpoint'],

@@ -348,7 +348,7 @@ add(
   [
     () => minimize(square, vector, { ...base, gradient: 'backprop' as Any }),
     INVALID,
-    'gradient to be made by backprop or forwardGradient',
+    'gradient to be made by backprop, forwardGradient or spsa',
   ],
   [() => minimize(square, vector, { ...base, optimizer: sgd as Any }), INVALID, 'optimizer to be made by'],
   [() => minimize(square, vector, { ...base, seed: 0.5 }), INVALID, 'seed'],

@@ -7,12 +7,12 @@
 //   gaussian, rademacher  V_k iid, stream 0
 //   lowRank               V_k = (1/√r) Σ_q a_kq b_kqᵀ for tensors of rank ≥ 2, rademacher for the rest
 //   sphere                V_k = s_k·gaussian, s_k = √(n / Σ v²) over all of wrt together: c is linear in V, so s_k scales c afterwards
-// wrt[i] has the parameter ordinal parameters[i] (DESIGN section 4).
 #include "core/builder.h"
 #include "core/differentiate.h"
 #include "core/error.h"
 #include "core/op.h"
 #include "core/tangent.h"
+#include "estimators/directions.h"
 
 namespace pushforward {
 
@@ -20,10 +20,7 @@ namespace {
 
 using Values = std::vector<ValueId>;
 
-struct Options {
-  std::string sampler;
-  int64_t rank, directions;
-  std::vector<int64_t> wrt, parameters;
+struct Options : Directions {
   bool project;
   double clip;
   double momentum;  // β, negative: no control variate
@@ -32,78 +29,40 @@ struct Options {
 };
 
 Options optionsOf(const Attributes& attributes) {
-  Options options{attributes.text("sampler", ""),      attributes.integer("rank", 1),
-                  attributes.integer("directions", 1), *attributes.list("wrt"),
-                  *attributes.list("parameters"),      attributes.flag("project"),
-                  attributes.number("clip", 0),        attributes.number("controlVariate", -1)};
-  const std::string& s = options.sampler;
-  if (s != "gaussian" && s != "rademacher" && s != "lowRank" && s != "sphere")
-    fail(Code::INVALID_ARGUMENT, "forwardGradient", "sampler gaussian, rademacher, lowRank or sphere",
-         "'" + s.substr(0, 40) + "'");
-  if (options.rank < 1 || options.rank > 64)
-    fail(Code::INVALID_ARGUMENT, "forwardGradient", "a rank from 1 to 64", std::to_string(options.rank));
-  if (options.directions < 1 || options.directions > 1024)
-    fail(Code::INVALID_ARGUMENT, "forwardGradient", "1 to 1024 directions", std::to_string(options.directions));
+  Options options{directionsOf("forwardGradient", attributes), attributes.flag("project"), attributes.number("clip", 0),
+                  attributes.number("controlVariate", -1)};
   if (options.varies() && (options.momentum >= 1 || options.project || options.clip != 0))
     fail(Code::INVALID_ARGUMENT, "forwardGradient", "a control variate of momentum below 1, without project or clip",
          std::to_string(options.momentum));
-  if (options.wrt.empty() || options.wrt.size() != options.parameters.size())
-    fail(Code::INVALID_ARGUMENT, "forwardGradient", "one parameter ordinal for each of at least one input",
-         std::to_string(options.wrt.size()) + " inputs and " + std::to_string(options.parameters.size()) + " ordinals");
   return options;
 }
 
 std::vector<Type> inferForwardGradient(const TypeContext& context) {
-  if (context.bodies.size() != 1)
-    fail(Code::INVALID_ARGUMENT, "forwardGradient", "one program", std::to_string(context.bodies.size()));
-  const Program& f = *context.bodies[0];
-  Options options = optionsOf(context.attributes);
-  Values inputs = f.inputValues();
-  const size_t wanted = inputs.size() + (options.varies() ? options.wrt.size() : 0);
+  std::vector<Type> types = inferLossProgram(context);
+  const Options options = optionsOf(context.attributes);
+  const size_t inputs = context.bodies[0]->inputValues().size();
+  const size_t wanted = inputs + (options.varies() ? options.wrt.size() : 0);
   if (context.input.size() != wanted)
     fail(Code::INVALID_ARGUMENT, "forwardGradient", std::to_string(wanted) + " inputs",
          std::to_string(context.input.size()));
-  for (size_t i = 0; i < inputs.size(); ++i)
-    if (!context.input[i] || !(*context.input[i] == f.types[inputs[i]]))
-      fail(Code::SHAPE_MISMATCH, "forwardGradient", "input " + std::to_string(i) + " " + f.types[inputs[i]].text(),
-           context.input[i] ? context.input[i]->text() : "nothing");
-  if (f.outputs.empty() || f.types[f.outputs[0]].shape.rank() != 0 || f.types[f.outputs[0]].dtype != DType::real)
-    fail(Code::SHAPE_MISMATCH, "forwardGradient", "a real scalar loss",
-         f.outputs.empty() ? "none" : f.types[f.outputs[0]].text());
-  std::vector<Type> types;
-  for (ValueId output : f.outputs) types.push_back(f.types[output]);
   for (int vectors = options.combines() ? 2 : 1; vectors > 0; --vectors)
-    types.push_back({DType::real, Shape{options.directions}});
-  for (int64_t index : options.wrt) {
-    if (index < 0 || index >= static_cast<int64_t>(inputs.size()) || f.types[inputs[index]].dtype != DType::real)
-      fail(Code::INVALID_ARGUMENT, "forwardGradient", "wrt to list real inputs", std::to_string(index));
-    types.push_back(f.types[inputs[index]]);
-  }
+    types.push_back({DType::real, Shape{options.count}});
+  const std::vector<Type> gradients = inferWrt(context, options);
+  types.insert(types.end(), gradients.begin(), gradients.end());
   if (!options.varies()) return types;
-  for (size_t i = 0; i < options.wrt.size(); ++i) {
-    const Type &type = f.types[inputs[options.wrt[i]]], *variate = context.input[inputs.size() + i];
-    if (!variate || !(*variate == type))
-      fail(Code::SHAPE_MISMATCH, "forwardGradient", "a control variate " + type.text(),
+  for (size_t i = 0; i < gradients.size(); ++i) {
+    const Type* variate = context.input[inputs + i];
+    if (!variate || !(*variate == gradients[i]))
+      fail(Code::SHAPE_MISMATCH, "forwardGradient", "a control variate " + gradients[i].text(),
            variate ? variate->text() : "nothing");
-    types.push_back(type);
   }
+  types.insert(types.end(), gradients.begin(), gradients.end());
   return types;
-}
-
-ValueId emitTangent(Builder& b, const Options& options, int64_t parameter, const Shape& shape) {
-  bool factors = options.sampler == "lowRank" && shape.rank() >= 2;
-  std::string distribution = options.sampler == "gaussian" || options.sampler == "sphere" ? "gaussian" : "rademacher";
-  return b.emit("random", {},
-                {{"shape", shape.dims()},
-                 {"distribution", distribution},
-                 {"parameter", double(parameter)},
-                 {"directions", double(options.directions)},
-                 {"rank", factors ? double(options.rank) : 0.0}});
 }
 
 /** Σ v_k², [K]. */
 ValueId emitSquares(Builder& b, const Options& options, ValueId tangent) {
-  int64_t k = options.directions;
+  int64_t k = options.count;
   ValueId flat = b.reshape(b.emit("square", {tangent}), Shape{k, b.shape(tangent).count() / k});
   return b.emit("sum", {flat}, {{"axis", std::vector<int64_t>{1}}});
 }
@@ -113,13 +72,11 @@ ValueId emitCombine(Builder& b, const Options& options, const std::vector<Shape>
                     bool project, double clip) {
   std::vector<int64_t> kinds, ranks, rows, columns;
   for (const Shape& shape : shapes) {
-    const bool gaussian = options.sampler == "gaussian" || options.sampler == "sphere";
-    const bool factors = options.sampler == "lowRank" && shape.rank() >= 2;
-    const TangentKind kind = factors    ? TangentKind::lowRank
-                             : gaussian ? TangentKind::gaussian
-                                        : TangentKind::rademacher;
+    const TangentKind kind = options.rankOf(shape) > 0 ? TangentKind::lowRank
+                             : options.isGaussian()    ? TangentKind::gaussian
+                                                       : TangentKind::rademacher;
     kinds.push_back(static_cast<int64_t>(kind));
-    ranks.push_back(factors ? options.rank : 0);
+    ranks.push_back(options.rankOf(shape));
     columns.push_back(shape.rank() > 0 ? shape[shape.rank() - 1] : 1);
     rows.push_back(shape.count() / columns.back());
   }
@@ -137,8 +94,8 @@ ValueId emitCombine(Builder& b, const Options& options, const std::vector<Shape>
 ValueId emitVariateProducts(Builder& b, const Options& options, const Values& variates, const Values& tangents) {
   ValueId total = none;
   for (size_t i = 0; i < variates.size(); ++i)
-    total = b.addOrNone(total,
-                        b.emit("tangentDot", {variates[i], tangents[i]}, {{"directions", double(options.directions)}}));
+    total =
+        b.addOrNone(total, b.emit("tangentDot", {variates[i], tangents[i]}, {{"directions", double(options.count)}}));
   return total;
 }
 
@@ -167,15 +124,15 @@ Values expandForwardGradient(ExpandContext& context) {
   double n = 0;
   for (size_t i = 0; i < options.wrt.size(); ++i) {
     shapes.push_back(b.shape(x[options.wrt[i]]));
-    tangents.push_back(emitTangent(b, options, options.parameters[i], shapes.back()));
+    tangents.push_back(emitTangents(b, options, i, shapes.back()));
     xDot[options.wrt[i]] = tangents.back();
     n += double(shapes.back().count());
     // At once, so that no two tangents live together: the kernels of the pass make their own.
     if (options.sampler == "sphere") squares = b.addOrNone(squares, emitSquares(b, options, tangents.back()));
   }
-  JvpResult pass = emitJvp(b, f, x, xDot, options.directions, context.fuse);
+  JvpResult pass = emitJvp(b, f, x, xDot, options.count, context.fuse);
   Values outputs = pass.outputs;
-  ValueId c = pass.tangents[0] == none ? b.full(Shape{options.directions}, 0) : pass.tangents[0];
+  ValueId c = pass.tangents[0] == none ? b.full(Shape{options.count}, 0) : pass.tangents[0];
   ValueId scale = squares == none ? none : b.emit("sqrt", {b.emit("div", {b.scalar(n), squares})});
   ValueId variate = emitVariateProducts(b, options, variates, tangents);
   Coefficients made = emitCoefficients(b, options, shapes, c, scale, variate);
@@ -195,10 +152,8 @@ const OpRegistration forwardGradient = [] {
   Op op;
   op.name = "forwardGradient";
   op.maxInputs = 1 << 16;
-  op.attributes = {{"sampler", AttributeKind::text, true},    {"rank", AttributeKind::number},
-                   {"directions", AttributeKind::number},     {"wrt", AttributeKind::list, true},
-                   {"parameters", AttributeKind::list, true}, {"project", AttributeKind::number},
-                   {"clip", AttributeKind::number},           {"controlVariate", AttributeKind::number}};
+  op.attributes = directionAttributes();
+  for (const char* name : {"project", "clip", "controlVariate"}) op.attributes.push_back({name, AttributeKind::number});
   op.infer = inferForwardGradient;
   op.expand = expandForwardGradient;
   return op;

@@ -41,7 +41,20 @@ export interface ForwardGradientOptions {
   controlVariate?: { momentum: number };
 }
 
-/** How a step estimates the gradient: frozen plain data, made by {@link backprop} or {@link forwardGradient}. */
+/** Options of {@link spsa}. */
+export interface SpsaOptions {
+  /** The law of the directions. Default: `rademacher()` */
+  sampler?: Sampler;
+  /** Directions K of one step, an integer from 1 to 64: two forward passes each, and as many copies of the model in the plan. Default: 1 */
+  directions?: number;
+  /**
+   * ε, how far the parameters move along a direction, a finite number above 0. Bias grows with ε², rounding with 1/ε
+   * (docs/estimators.md). Default: 0.001
+   */
+  perturbation?: number;
+}
+
+/** How a step estimates the gradient: frozen plain data, made by {@link backprop}, {@link forwardGradient} or {@link spsa}. */
 export type GradientEstimator =
   | {
       /** Reverse mode over a tape. */
@@ -54,6 +67,12 @@ export type GradientEstimator =
       readonly kind: 'forwardGradient';
       /** With every default filled in. */
       readonly options: Readonly<ForwardGradientOptions>;
+    }
+  | {
+      /** Differences of two forward passes along random directions. */
+      readonly kind: 'spsa';
+      /** With every default filled in. */
+      readonly options: Readonly<Required<SpsaOptions>>;
     };
 
 /**
@@ -200,6 +219,25 @@ export function forwardGradient(options?: ForwardGradientOptions): GradientEstim
   return Object.freeze({ kind: 'forwardGradient', options: readForwardGradient('forwardGradient', options) });
 }
 
+function readSpsa(where: string, options: unknown): Readonly<Required<SpsaOptions>> {
+  const read = readOptions<SpsaOptions>(where, options, ['sampler', 'directions', 'perturbation']);
+  const { directions = 1, perturbation = 1e-3 } = read;
+  const sampler = read.sampler === undefined ? rademacher() : toSampler(where, 'sampler', read.sampler);
+  assertInteger(where, 'directions', directions, 1, 64);
+  assertFinite(where, 'perturbation', perturbation, { min: 0, above: true });
+  return Object.freeze({ sampler, directions, perturbation });
+}
+
+/**
+ * Zeroth order: simultaneous perturbation, (1/K) Σ_k (f(θ + ε v_k) − f(θ − ε v_k)) / (2ε) v_k, from 2K forward passes and no derivative (Spall,
+ * *Multivariate Stochastic Approximation Using a Simultaneous Perturbation Gradient Approximation*, 1992). The loss that a step reports, and
+ * the states of a model such as running averages, are means over its passes. Bias O(ε²).
+ * @throws PushforwardError INVALID_ARGUMENT
+ */
+export function spsa(options?: SpsaOptions): GradientEstimator {
+  return Object.freeze({ kind: 'spsa', options: readSpsa('spsa', options) });
+}
+
 /**
  * An estimator from what a caller gives or a checkpoint's JSON holds. Throws INVALID_ARGUMENT.
  * @internal
@@ -210,7 +248,8 @@ export function toGradientEstimator(
   value: unknown,
 ):
   | { readonly kind: 'backprop'; readonly checkpoint: boolean | number }
-  | { readonly kind: 'forwardGradient'; readonly options: ForwardGradientSettings } {
+  | { readonly kind: 'forwardGradient'; readonly options: ForwardGradientSettings }
+  | { readonly kind: 'spsa'; readonly options: Readonly<Required<SpsaOptions>> } {
   if (typeof value === 'object' && value !== null && Object.hasOwn(value, 'kind')) {
     const { kind, checkpoint, options } = value as { kind: unknown; checkpoint?: boolean; options?: unknown };
     if (kind === 'backprop') {
@@ -221,8 +260,9 @@ export function toGradientEstimator(
     }
     if (kind === 'forwardGradient')
       return Object.freeze({ kind, options: readForwardGradient(`${where} ${name}`, options) });
+    if (kind === 'spsa') return Object.freeze({ kind, options: readSpsa(`${where} ${name}`, options) });
   }
-  const expected = `${name} to be made by backprop or forwardGradient`;
+  const expected = `${name} to be made by backprop, forwardGradient or spsa`;
   throw new PushforwardError('INVALID_ARGUMENT', where, expected, describe(value));
 }
 

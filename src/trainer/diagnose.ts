@@ -1,4 +1,6 @@
 // How good a trainer's gradient estimates are, against the exact gradient of the same batch by reverse mode.
+
+import type { ForwardGradientSettings } from '../estimators/gradient.ts';
 import type { NativeArray } from '../native.ts';
 import type { KnownEstimator } from './training_program.ts';
 
@@ -54,7 +56,9 @@ function predictedVariance(
   part: readonly Products[],
 ): number | undefined {
   if (estimator.kind === 'backprop') return 0;
-  const { sampler, directions, perturb, perExample, combine, clip, controlVariate } = estimator.options;
+  const { sampler, directions } = estimator.options;
+  const { perturb, perExample, combine, clip, controlVariate }: Partial<ForwardGradientSettings> =
+    estimator.kind === 'spsa' ? {} : estimator.options;
   if (perturb === 'activations' || perExample) return undefined; // it depends on the gradients of single examples
   if (combine === 'projection' || clip !== undefined) return undefined; // not linear in the products of c and v
   if (controlVariate !== undefined) return undefined; // it depends on what s has become

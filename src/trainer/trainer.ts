@@ -62,7 +62,7 @@ export interface TrainerOptions extends Omit<RunOptions, 'signal'> {
   inputType?: 'float32' | 'int32';
   /** One number per example. */
   loss: Loss;
-  /** Made by `forwardGradient` or `backprop`. */
+  /** Made by `forwardGradient`, `backprop` or `spsa`. */
   gradient: GradientEstimator;
   /** Made by `sgd`, `adam` or `adamW`. */
   optimizer: Optimizer;

@@ -1,12 +1,12 @@
 // The programs of training: a loss over parameters, its gradient estimate and the updates, in one plan.
 
 import { PushforwardError } from '../errors.ts';
-import type { ForwardGradientSettings, GradientEstimator } from '../estimators/gradient.ts';
+import type { ForwardGradientSettings, GradientEstimator, SpsaOptions } from '../estimators/gradient.ts';
 import type { AdamOptimizer, SgdOptimizer } from '../optimizers.ts';
 import type { Body } from '../trace/body.ts';
 import { currentGraph, Graph, type ParameterTable, type TraceContext } from '../trace/graph.ts';
 import type { Value } from '../trace/value.ts';
-import { emitForwardGradient } from '../transforms/forward_gradient.ts';
+import { type EmittedForwardGradient, emitForwardGradient } from '../transforms/forward_gradient.ts';
 
 /** A parameter of the store. */
 export interface DeclaredParameter {
@@ -109,7 +109,7 @@ export type KnownOptimizer = SgdOptimizer | AdamOptimizer;
 
 /** Gradient estimators as this module reads them. */
 export type KnownEstimator =
-  | Extract<GradientEstimator, { kind: 'backprop' }>
+  | Extract<GradientEstimator, { kind: 'backprop' | 'spsa' }>
   | { readonly kind: 'forwardGradient'; readonly options: ForwardGradientSettings };
 
 /** A parameter's place in the inputs, its ordinal, its gradient. */
@@ -152,10 +152,12 @@ export function emitGradients(
   const ordinals = wrt.map((i) => parameters.ordinalOf(inputs[i] as Value));
   const varies = estimator.kind === 'forwardGradient' && estimator.options.controlVariate !== undefined;
   const variates = varies ? ordinals.map((ordinal) => variateOf(graph, parameters, ordinal)) : [];
-  const { gradients, shifts, ...made } =
-    estimator.kind === 'forwardGradient'
-      ? emitForwardGradient(graph, body, inputs, wrt, ordinals, estimator.options, batched, variates)
-      : emitReverse(graph, body, inputs, wrt, estimator.checkpoint);
+  const emitEstimate = (): EmittedForwardGradient | EmittedReverse => {
+    if (estimator.kind === 'backprop') return emitReverse(graph, body, inputs, wrt, estimator.checkpoint);
+    if (estimator.kind === 'spsa') return emitSpsa(graph, body, inputs, wrt, ordinals, estimator.options);
+    return emitForwardGradient(graph, body, inputs, wrt, ordinals, estimator.options, batched, variates);
+  };
+  const { gradients, shifts, ...made } = emitEstimate();
   return {
     ...made,
     gradients: wrt.map((input, i) => ({
@@ -173,6 +175,32 @@ function variateOf(graph: Graph, { declared }: Parameters, ordinal: number): Val
   return graph.parameter(`state/controlVariate/${name}`, shape);
 }
 
+/** Differences of two passes. */
+function emitSpsa(
+  graph: Graph,
+  body: Body,
+  inputs: readonly Value[],
+  wrt: readonly number[],
+  parameters: readonly number[],
+  { sampler, directions, perturbation }: Readonly<Required<SpsaOptions>>,
+): EmittedForwardGradient {
+  const law = { sampler: sampler.kind, rank: sampler.rank ?? 1, directions };
+  const made = graph.emit('spsa', inputs, { ...law, wrt, parameters, perturbation }, [body.graph]);
+  const results = body.outputs.length;
+  return {
+    outputs: made.slice(0, results),
+    c: made[results] as Value,
+    coefficients: undefined,
+    gradients: made.slice(results + 1),
+    shifts: [],
+  };
+}
+
+/** As of {@link EmittedForwardGradient}. */
+interface EmittedReverse extends Omit<EmittedForwardGradient, 'c'> {
+  readonly c: undefined;
+}
+
 /** The gradient by reverse mode. */
 function emitReverse(
   graph: Graph,
@@ -180,13 +208,7 @@ function emitReverse(
   inputs: readonly Value[],
   wrt: readonly number[],
   checkpoint: boolean | number,
-): {
-  outputs: readonly Value[];
-  c: undefined;
-  coefficients: undefined;
-  gradients: readonly Value[];
-  shifts: readonly Value[];
-} {
+): EmittedReverse {
   const seeds = body.outputs.map((_, i) => (i === 0 ? graph.operand('training', 1) : null));
   const segments = checkpoint === false ? undefined : checkpoint === true ? 0 : checkpoint;
   const made = graph.emit('call', [...inputs, ...seeds], { transform: 'vjp', wrt, segments }, [body.graph]);

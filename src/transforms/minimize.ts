@@ -21,7 +21,7 @@ import { leafData, leafType, traceContext } from './execute.ts';
 export interface MinimizeOptions extends RunOptions {
   /** Steps to take, an integer from 1 to 1e8. */
   steps: number;
-  /** Made by `forwardGradient` or `backprop`. */
+  /** Made by `forwardGradient`, `backprop` or `spsa`. */
   gradient: GradientEstimator;
   /** Made by `sgd`, `adam` or `adamW`. */
   optimizer: Optimizer;

@@ -88,6 +88,7 @@ async function check(device: 'cpu' | 'reference', sampler: Sampler, directions: 
 
 test('reference: loss and step of every sampler', async () => {
   for (const sampler of samplers) for (const k of [1, 3]) await check('reference', sampler, k, k === 3);
+  await check('reference', rademacher(), 35, true); // more than one concat joins
 });
 for (const isa of native.instructionSets()) {
   test(`cpu ${isa}: loss and step of every sampler`, () =>

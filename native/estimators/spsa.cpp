@@ -5,6 +5,7 @@
 // Outputs: the loss and the extras, each the mean over the 2K passes; c [K]; ḡ per entry of wrt. A perturbed parameter is made where it is
 // first read, so that of a deep network a layer's at a time is alive; + and − draw tangents of their own (of scale ε and −ε), or one of
 // them would be kept from pass to pass.
+#include <algorithm>
 #include <cmath>
 
 #include "core/builder.h"
@@ -96,6 +97,21 @@ ValueId emitSphereScale(Builder& b, const Directions& directions, const Values& 
   return b.emit("sqrt", {b.emit("div", {b.scalar(n), squares})});
 }
 
+/** Scalars [1] as one vector. */
+ValueId joined(Builder& b, Values parts) {
+  constexpr size_t most = 16;  // operands of concat
+  while (parts.size() > 1) {
+    Values longer;
+    for (size_t i = 0; i < parts.size(); i += most) {
+      const auto begin = parts.begin() + static_cast<std::ptrdiff_t>(i);
+      const Values some(begin, begin + static_cast<std::ptrdiff_t>(std::min(most, parts.size() - i)));
+      longer.push_back(some.size() == 1 ? some[0] : b.emit("concat", some, {{"axis", 0.0}}));
+    }
+    parts = longer;
+  }
+  return parts[0];
+}
+
 Values expandSpsa(ExpandContext& context) {
   Builder& b = context.b;
   const Program& f = *context.node.bodies[0];
@@ -113,11 +129,8 @@ Values expandSpsa(ExpandContext& context) {
   }
   Values outputs;
   for (ValueId total : totals) outputs.push_back(b.emit("mul", {total, b.scalar(0.5 / double(directions.count))}));
-  const auto joined = [&](const Values& parts) {
-    return parts.size() == 1 ? parts[0] : b.emit("concat", parts, {{"axis", 0.0}});
-  };
-  outputs.push_back(joined(derivatives));
-  const ValueId coefficient = joined(coefficients);
+  outputs.push_back(joined(b, derivatives));
+  const ValueId coefficient = joined(b, coefficients);
   for (size_t i = 0; i < directions.wrt.size(); ++i)
     outputs.push_back(b.emit("directionalGradient",
                              {coefficient, emitTangents(b, directions, i, b.shape(context.x[directions.wrt[i]]))}));

@@ -288,6 +288,41 @@ test('directions that are not independent: NUMERIC, and the step has changed not
   await refuses([() => minimize((p: Value) => p.square().sum(), tensor([1, 2]), options), 'NUMERIC', 'independent']);
 });
 
+/** The determinant of integers, exactly (Bareiss). */
+function determinant(rows: readonly bigint[][]): bigint {
+  const a = rows.map((row) => [...row]);
+  let previous = 1n;
+  for (let k = 0; k < a.length - 1; k++) {
+    if (a[k]![k] === 0n) {
+      const other = a.findIndex((row, i) => i > k && row[k] !== 0n);
+      if (other < 0) return 0n;
+      [a[k], a[other]] = [a[other]!, a[k]!];
+    }
+    for (let i = k + 1; i < a.length; i++)
+      for (let j = k + 1; j < a.length; j++) a[i]![j] = (a[i]![j]! * a[k]![k]! - a[i]![k]! * a[k]![j]!) / previous;
+    previous = a[k]![k]!;
+  }
+  return a.at(-1)!.at(-1)!;
+}
+
+test('exactly the directions that depend on each other are refused, also where rounding leaves a pivot', async () => {
+  const n = 6;
+  const counts = { dependent: 0, independent: 0 };
+  for (const device of ['cpu', 'reference'] as const) {
+    const options = { sampler: rademacher(), directions: n, combine: 'projection', device } as const;
+    const estimate = forwardGrad((w: Value): Value => w.sum(), options);
+    for (let step = 0; step < 100; step++) {
+      const v = directionsOf([[n]], rademacher(), n, 0, step);
+      const dependent = determinant(v.map((row) => [...row].map(BigInt))) === 0n;
+      counts[dependent ? 'dependent' : 'independent']++;
+      const call = (): Promise<unknown> => estimate(new Float32Array(n));
+      if (dependent) await refuses([call, 'NUMERIC', `at step ${step}`]);
+      else await call();
+    }
+  }
+  assert.ok(counts.dependent > 20 && counts.independent > 20, JSON.stringify(counts));
+});
+
 test('what diagnose measures of a projection has no closed prediction', async () => {
   const trainer = new Trainer({
     model: nn.dense(3),

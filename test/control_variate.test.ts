@@ -24,6 +24,9 @@ import {
   tensor,
   type Value,
 } from '../src/index.ts';
+import { openSession, runPlan, toTarget } from '../src/plan/engine.ts';
+import { encodeProgram } from '../src/trace/encode.ts';
+import { Graph } from '../src/trace/graph.ts';
 import { normals } from './support/draw.ts';
 import { withIsa } from './support/isa.ts';
 import { refuses } from './support/refusal.ts';
@@ -225,6 +228,31 @@ test('a step that is NUMERIC leaves s as it was; with every optimizer it trains'
     one.dispose();
     two.dispose();
   }
+});
+
+test('an update that another one reads waits for it, however late that is', async () => {
+  const target = toTarget('test', { device: 'cpu' });
+  const session = openSession(target);
+  const graph = new Graph({ real: 'float32', training: true });
+  graph.within(() => {
+    const [p, s, x] = [graph.parameter('p', [3]), graph.parameter('state/s', [3]), graph.input([3], 'float32')];
+    const guard = x.sum();
+    graph.emit('sgd', [p, null, null, s, null, null, null, guard], { rate: 1 });
+    graph.emit('sgd', [s, null, null, x, null, null, null, guard], { rate: -1 });
+    return graph.finish('test', [p.square().sum(), guard]); // reads p, whose update is behind it
+  });
+  const plan = session.compile(encodeProgram(graph), true);
+  session.write('p', Float32Array.of(1, 2, 3));
+  session.write('state/s', Float32Array.of(10, 20, 30));
+  await runPlan(
+    'test',
+    plan,
+    { inputs: [Float32Array.of(1, 1, 1)], keyLow: 0, keyHigh: 0, firstStep: 0, steps: 1 },
+    undefined,
+  );
+  assert.equal([...session.read('p')], [-9, -18, -27]);
+  assert.equal([...session.read('state/s')], [11, 21, 31]);
+  session.dispose();
 });
 
 test('no number of threads changes a bit', async () => {

@@ -153,9 +153,9 @@ test('unfused; and a clip that is not reached changes nothing', async () => {
   }
 });
 
-test('hundreds of directions', async () => {
+test('more than a hundred directions', async () => {
   for (const sampler of [gaussian(), lowRank({ rank: 2 })])
-    await checkLinear({ sampler, directions: 200, combine: 'projection' }, { device: 'cpu' }, 1);
+    await checkLinear({ sampler, directions: 130, combine: 'projection' }, { device: 'cpu' }, 1);
 });
 
 test('no number of threads changes a bit', async () => {

@@ -23,6 +23,8 @@ export {
   type ForwardGradientOptions,
   forwardGradient,
   type GradientEstimator,
+  type SpsaOptions,
+  spsa,
 } from './estimators/gradient.ts';
 export {
   type BatchNormOptions,

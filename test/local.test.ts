@@ -22,6 +22,7 @@ import {
   type Sampler,
   sgd,
   sphere,
+  spsa,
   type Tensor,
   Trainer,
   type TrainerOptions,
@@ -329,6 +330,22 @@ for (const sampler of [gaussian(), rademacher(), sphere(), lowRank({ rank: 1 }),
       const exactness = sampler.kind === 'rademacher' || sampler.rank === 1 ? 1e-12 : 1e-5;
       await agrees(net, forwardGradient({ sampler, directions }), { c: c.flat(), estimate }, exactness);
     }
+  });
+
+for (const sampler of [rademacher(), sphere(), lowRank({ rank: 1 })] as Sampler[])
+  test(`spsa, ${sampler.kind}: in the first block what forward gradients give, within the bias of a difference`, async () => {
+    const directions = 2;
+    const exact = await stepOf(mlp, forwardGradient({ sampler, directions }), { device: 'reference' });
+    const found = await stepOf(mlp, spsa({ sampler, directions, perturbation: 1e-4 }), { device: 'reference' });
+    assert.is(found.c.length, exact.c.length);
+    const first = [1, 2, 3]; // what later blocks lose depends on the first one's parameters, which a difference sees and a tangent does not
+    const close = (a: number, b: number): void =>
+      assert.ok(Math.abs(a - b) <= 1e-6 * Math.max(1, Math.abs(b)), `${a}, ${b}`);
+    for (const l of first)
+      for (let k = 0; k < directions; k++) close(found.c[l * directions + k]!, exact.c[l * directions + k]!);
+    for (const [i, [, , losses]] of mlp.parameters.entries())
+      if (losses.every((l) => first.includes(l)))
+        for (const [j, value] of exact.estimate[i]!.entries()) close(found.estimate[i]![j]!, value);
   });
 
 test('weights, per example: c_i of each loss, and of each parameter the c_i of its losses', async () => {
@@ -656,6 +673,17 @@ test('a local loss that is not finite changes nothing, whatever the estimator', 
   }
 });
 
+test('more losses than one op joins', async () => {
+  const groups = 20;
+  const model = nn.sequential(nn.block(nn.dense(40), { loss: nn.localHead({ outputs: 4, groups }) }), nn.dense(4));
+  for (const gradient of [backprop(), forwardGradient({ perturb: 'activations' }), spsa()]) {
+    using trainer = make(model, { gradient });
+    const taken = await trainer.step({ inputs: tensor(normals(B * 3, 1), [B, 3]), targets: labels });
+    assert.is(taken.localLosses?.length, groups);
+    if (gradient.kind !== 'backprop') assert.is(taken.directionalDerivatives?.length, groups + 1);
+  }
+});
+
 test('fit gives the losses of the last step of each native call, as step does', async () => {
   const steps = 60;
   const row = values([1, ...mlp.input], 3).data;
@@ -769,6 +797,13 @@ const refused: readonly Misuse[] = [
     'INVALID_ARGUMENT',
     '[nn.block] expected to be called in the model itself in training: its loss is one of the step',
   ],
+  ...[{ combine: 'projection', directions: 2 } as const, { clip: 1 }, { controlVariate: { momentum: 0.9 } }].map(
+    (options): Misuse => [
+      training(nn.sequential(nn.block(nn.dense(6), head), nn.dense(4)), { gradient: forwardGradient(options) }),
+      'INVALID_ARGUMENT',
+      'neither a projection nor clip nor a control variate with local losses',
+    ],
+  ),
   [
     training(nn.sequential(nn.block(nn.dense(6), nn.batchNorm(), head), nn.dense(4)), {
       gradient: forwardGradient({ perturb: 'activations' }),

@@ -141,7 +141,7 @@ ValueId emitChannelShares(Builder& b, const Examples& examples, ValueId z, const
     if (runs.size() == 1) return any ? b.reshape(c, Shape{k, 1, batch, 1}) : none;
     parts.push_back(b.broadcast(b.reshape(c, Shape{k, 1, batch, 1, 1}), Shape{k, 1, batch, 1, run.size}));
   }
-  return any ? b.emit("concat", parts, {{"axis", 4.0}}) : none;
+  return any ? b.joined(parts, 4) : none;
 }
 
 /** z̄ = (1/K) Σ_k c_k ⊙ u_k, the noise masked; none for zero. */

@@ -1,4 +1,6 @@
 // How good a trainer's gradient estimates are, against the exact gradient of the same batch by reverse mode.
+
+import type { ForwardGradientSettings } from '../estimators/gradient.ts';
 import type { NativeArray } from '../native.ts';
 import type { KnownEstimator } from './training_program.ts';
 
@@ -56,8 +58,12 @@ function predictedVariance(
 ): number | undefined {
   if (estimator.kind === 'backprop') return 0;
   if (losses > 1) return undefined; // it depends on the gradients of each loss
-  const { sampler, directions, perturb, perExample } = estimator.options;
+  const { sampler, directions } = estimator.options;
+  const { perturb, perExample, combine, clip, controlVariate }: Partial<ForwardGradientSettings> =
+    estimator.kind === 'spsa' ? {} : estimator.options;
   if (perturb === 'activations' || perExample) return undefined; // it depends on the gradients of single examples
+  if (combine === 'projection' || clip !== undefined) return undefined; // not linear in the products of c and v
+  if (controlVariate !== undefined) return undefined; // it depends on what s has become
   const { kind, rank = 1 } = sampler;
   const norm = (products: readonly Products[]): number => products.reduce((sum, { exact }) => sum + mean(exact), 0);
   const moment = ({ isVector }: Products): number =>

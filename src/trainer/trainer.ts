@@ -20,7 +20,7 @@ import {
   readOptions,
   type Seed,
 } from '../errors.ts';
-import { type GradientEstimator, toGradientEstimator } from '../estimators/gradient.ts';
+import { type GradientEstimator, notFinite, toGradientEstimator } from '../estimators/gradient.ts';
 import type { NativeArray, NativePlan } from '../native.ts';
 import type { Model } from '../nn/index.ts';
 import { type Optimizer, toOptimizer } from '../optimizers.ts';
@@ -62,7 +62,7 @@ export interface TrainerOptions extends Omit<RunOptions, 'signal'> {
   inputType?: 'float32' | 'int32';
   /** One number per example. */
   loss: Loss;
-  /** Made by `forwardGradient` or `backprop`. */
+  /** Made by `forwardGradient`, `backprop` or `spsa`. */
   gradient: GradientEstimator;
   /** Made by `sgd`, `adam` or `adamW`. */
   optimizer: Optimizer;
@@ -481,14 +481,7 @@ export class Trainer implements Disposable {
     );
     if (this.#disposed) throw disposed(where);
     this.#steps += result.steps;
-    if (result.numericStep >= 0) {
-      throw new PushforwardError(
-        'NUMERIC',
-        where,
-        'a finite loss and finite directional derivatives',
-        `one that is not at step ${first + result.numericStep}; that step changed nothing`,
-      );
-    }
+    if (result.numericStep >= 0) throw notFinite(where, this.#gradient, first + result.numericStep);
     const [losses, c] = result.outputs as [NativeArray, NativeArray | undefined];
     const directions = c === undefined ? 0 : c.length / result.steps;
     const count = losses.length / result.steps;

@@ -1,12 +1,12 @@
 // The programs of training: a loss over parameters, its gradient estimate and the updates, in one plan.
 
 import { PushforwardError } from '../errors.ts';
-import type { ForwardGradientSettings, GradientEstimator } from '../estimators/gradient.ts';
+import type { ForwardGradientSettings, GradientEstimator, SpsaOptions } from '../estimators/gradient.ts';
 import type { AdamOptimizer, SgdOptimizer } from '../optimizers.ts';
 import type { Body } from '../trace/body.ts';
 import { currentGraph, Graph, type ParameterTable, type TraceContext } from '../trace/graph.ts';
 import type { Value } from '../trace/value.ts';
-import { emitForwardGradient } from '../transforms/forward_gradient.ts';
+import { type EmittedEstimate, emitForwardGradient } from '../transforms/forward_gradient.ts';
 
 /** A parameter of the store. */
 export interface DeclaredParameter {
@@ -123,8 +123,17 @@ export type KnownOptimizer = SgdOptimizer | AdamOptimizer;
 
 /** Gradient estimators as this module reads them. */
 export type KnownEstimator =
-  | Extract<GradientEstimator, { kind: 'backprop' }>
+  | Extract<GradientEstimator, { kind: 'backprop' | 'spsa' }>
   | { readonly kind: 'forwardGradient'; readonly options: ForwardGradientSettings };
+
+/** A parameter's place in the inputs, its ordinal, its gradient. */
+export interface EmittedGradient {
+  readonly input: number;
+  readonly ordinal: number;
+  readonly gradient: Value;
+  /** A control variate's slot, and what a step adds to it. */
+  readonly variate: { readonly slot: Value; readonly shift: Value } | undefined;
+}
 
 /** Gradients of the parameters that a loss reads, as an estimator gives them. */
 export interface EmittedGradients {
@@ -132,8 +141,10 @@ export interface EmittedGradients {
   readonly outputs: readonly Value[];
   /** c [K] of forward gradients, one for each loss; empty under backprop. */
   readonly c: readonly Value[];
-  /** Of each parameter that is read: its place in the inputs, its ordinal, its gradient. */
-  readonly gradients: readonly { readonly input: number; readonly ordinal: number; readonly gradient: Value }[];
+  /** What a projection, clipping or a control variate makes of c, [K]. */
+  readonly coefficients: Value | undefined;
+  /** Of each parameter that is read. */
+  readonly gradients: readonly EmittedGradient[];
 }
 
 /**
@@ -154,26 +165,73 @@ export function emitGradients(
     throw new PushforwardError('INVALID_ARGUMENT', 'training', 'a loss that depends on at least one parameter', 'none');
   }
   const ordinals = wrt.map((i) => parameters.ordinalOf(inputs[i] as Value));
-  const results = body.outputs.length;
-  let outputs: readonly Value[];
-  let first = results;
-  if (estimator.kind === 'forwardGradient') {
-    outputs = emitForwardGradient(graph, body, inputs, wrt, ordinals, estimator.options, batched, losses);
-    first += losses;
-  } else {
-    const seeds = body.outputs.map((_, i) => (i < losses ? graph.operand('training', 1) : null));
-    const { checkpoint } = estimator;
-    const segments = checkpoint === false ? undefined : checkpoint === true ? 0 : checkpoint;
-    outputs = graph.emit('call', [...inputs, ...seeds], { transform: 'vjp', wrt, segments }, [body.graph]);
-  }
+  const varies = estimator.kind === 'forwardGradient' && estimator.options.controlVariate !== undefined;
+  const variates = varies ? ordinals.map((ordinal) => variateOf(graph, parameters, ordinal)) : [];
+  const emitEstimate = (): EmittedEstimate => {
+    if (estimator.kind === 'backprop') return emitReverse(graph, body, inputs, wrt, estimator.checkpoint, losses);
+    if (estimator.kind === 'spsa') return emitSpsa(graph, body, inputs, wrt, ordinals, estimator.options, losses);
+    return emitForwardGradient(graph, body, inputs, wrt, ordinals, estimator.options, batched, losses, variates);
+  };
+  const { gradients, shifts, ...made } = emitEstimate();
   return {
-    outputs,
-    c: outputs.slice(results, first),
+    ...made,
     gradients: wrt.map((input, i) => ({
       input,
       ordinal: ordinals[i] as number,
-      gradient: outputs[first + i] as Value,
+      gradient: gradients[i] as Value,
+      variate: varies ? { slot: variates[i] as Value, shift: shifts[i] as Value } : undefined,
     })),
+  };
+}
+
+/** The state of a control variate. It lies row by row, as the kernels that read it do, whatever its parameter's layout. */
+function variateOf(graph: Graph, { declared }: Parameters, ordinal: number): Value {
+  const { name, shape } = declared[ordinal] as DeclaredParameter;
+  return graph.parameter(`state/controlVariate/${name}`, shape);
+}
+
+/** Differences of two passes. */
+function emitSpsa(
+  graph: Graph,
+  body: Body,
+  inputs: readonly Value[],
+  wrt: readonly number[],
+  parameters: readonly number[],
+  { sampler, directions, perturbation }: Readonly<Required<SpsaOptions>>,
+  losses: number,
+): EmittedEstimate {
+  const law = { sampler: sampler.kind, rank: sampler.rank ?? 1, directions };
+  const several = losses > 1 ? { losses } : {};
+  const made = graph.emit('spsa', inputs, { ...law, ...several, wrt, parameters, perturbation }, [body.graph]);
+  const results = body.outputs.length;
+  return {
+    outputs: made.slice(0, results),
+    c: made.slice(results, results + losses),
+    coefficients: undefined,
+    gradients: made.slice(results + losses),
+    shifts: [],
+  };
+}
+
+/** The gradient by reverse mode. */
+function emitReverse(
+  graph: Graph,
+  body: Body,
+  inputs: readonly Value[],
+  wrt: readonly number[],
+  checkpoint: boolean | number,
+  losses: number,
+): EmittedEstimate {
+  const seeds = body.outputs.map((_, i) => (i < losses ? graph.operand('training', 1) : null));
+  const segments = checkpoint === false ? undefined : checkpoint === true ? 0 : checkpoint;
+  const made = graph.emit('call', [...inputs, ...seeds], { transform: 'vjp', wrt, segments }, [body.graph]);
+  const results = body.outputs.length;
+  return {
+    c: [],
+    coefficients: undefined,
+    shifts: [],
+    outputs: made.slice(0, results),
+    gradients: made.slice(results),
   };
 }
 
@@ -194,21 +252,34 @@ export function emitTrainingStep(
   batched: readonly number[] = [],
   losses = 1,
 ): void {
-  const { outputs, c, gradients } = emitGradients(graph, parameters, body, inputs, gradient, batched, losses);
-  const guards = [outputs.slice(0, losses), c].filter((each) => each.length > 0).map((each) => joined(graph, each));
+  const made = emitGradients(graph, parameters, body, inputs, gradient, batched, losses);
+  const { outputs, c, coefficients, gradients } = made;
+  const results = [outputs.slice(0, losses), c].filter((each) => each.length > 0).map((each) => joined(graph, each));
+  const guards = coefficients === undefined ? results : [...results, coefficients];
   for (const { input, ordinal, gradient: estimate } of gradients) {
     const declared = parameters.declared[ordinal] as DeclaredParameter;
     emitUpdate(graph, optimizer, declared, inputs[input] as Value, estimate, guards);
   }
+  for (const { variate } of gradients) {
+    if (variate === undefined) continue;
+    graph.emit('sgd', [variate.slot, null, null, variate.shift, null, null, null, ...guards], { rate: -1 });
+  }
   for (const [i, state] of commits.entries()) graph.emit('assign', [state, outputs[losses + i] as Value, ...guards]);
-  graph.finish('training', guards);
+  graph.finish('training', results);
 }
 
-/** One value as it is; several end to end. */
+/** Operands of concat. */
+const mostJoined = 16;
+
+/** One value as it is; several end to end, as many at a time as concat takes. */
 function joined(graph: Graph, values: readonly Value[]): Value {
   if (values.length === 1) return values[0] as Value;
   const rows = values.map((value) => (value.shape.length === 0 ? value.reshape([1]) : value));
-  return graph.emit('concat', rows, { axis: 0 })[0] as Value;
+  const parts = Array.from({ length: Math.ceil(rows.length / mostJoined) }, (_, i) => {
+    const part = rows.slice(i * mostJoined, (i + 1) * mostJoined);
+    return part.length === 1 ? (part[0] as Value) : (graph.emit('concat', part, { axis: 0 })[0] as Value);
+  });
+  return joined(graph, parts);
 }
 
 function emitUpdate(

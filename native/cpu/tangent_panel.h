@@ -33,6 +33,15 @@ constexpr int64_t signSlack = 200;
 void expandSigns(const uint32_t* words, int64_t stride, int64_t column, int64_t rows, int64_t columns, float* out,
                  int64_t outStride);
 
+#if PUSHFORWARD_LANES == 16
+/**
+ * Rademacher signs as pairs of bf16: word j of out[p·outStride] holds elements (row + 2p, column + j) and
+ * (row + 2p + 1, column + j), the latter zero beyond `rows`; columns ≤ 32, `column` a multiple of 32, whole vectors.
+ */
+void fillSignPairs(const Draw& draw, int64_t n, int64_t row, int64_t rows, int64_t column, int64_t columns,
+                   uint32_t* out, int64_t outStride);
+#endif
+
 /** The same as fillTangentPanel for uniforms. */
 void fillUniformPanel(const Draw& draw, int64_t n, int64_t row, int64_t rows, int64_t column, int64_t columns,
                       float* out, int64_t outStride);

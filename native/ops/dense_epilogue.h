@@ -86,26 +86,39 @@ static void projectRows(const DenseCall& d, int64_t begin, int64_t end) {
 }
 
 /**
+ * Products of some rows with a panel of columns: row i of z at z + i·stride, of ẏ_k at dots + k·direction + i·stride. In y
+ * and ẏ, or apart in a thread's scratch: there rows are neighbours, where rows of y a page apart share one set of an L1
+ * cache.
+ */
+struct Products {
+  float *z, *dots;
+  int64_t stride, direction;
+  bool apart;
+
+  Products at(int64_t row) const { return {z + row * stride, dots + row * stride, stride, direction, apart}; }
+};
+
+/**
  * y = act(z) for rows [row, row + rows) of the panel's columns, and slopes[row][tileColumns] = act'(z) if there are
  * tangents.
  */
-static void finishPrimal(const DenseCall& d, int64_t row, int64_t rows, int64_t column, int64_t columns, float* z,
-                         float* slopes, float* scratch) {
+static void finishPrimal(const DenseCall& d, const Products& products, int64_t row, int64_t rows, int64_t column,
+                         int64_t columns, float* z, float* slopes, float* scratch) {
   const DenseParameters& p = d.p;
   const bool bias = d.b != nullptr, activation = d.activation, empty = p.in == 0;
-  if (!activation && !bias && !empty) return;
-  constexpr int64_t together = microBlock / tileColumns;
+  if (!activation && !bias && !empty && !products.apart) return;
+  const int64_t together = minimum(microElements(p.activation), microElements(p.slope)) / tileColumns;
   for (int64_t i = 0; i < rows; i += together) {
     const int64_t count = minimum(together, rows - i);
     for (int64_t t = 0; t < count; ++t)
       for (int64_t j = 0; j < columns; j += lanes) {
-        float* from = d.y + (row + i + t) * p.out + column + j;
+        const float* from = products.z + (i + t) * products.stride + j;
         Float value = empty ? Float{} : loadFirst(from, columns - j);
         if (bias) value = value + loadFirst(d.b + column + j, columns - j);
         if (activation)
           store(z + t * tileColumns + j, value);
         else
-          storeFirst(from, value, columns - j);
+          storeFirst(d.y + (row + i + t) * p.out + column + j, value, columns - j);
       }
     if (!activation) continue;
     // Columns beyond the last are computed, not stored; they must hold numbers.
@@ -144,8 +157,8 @@ static void drawFactors(const DenseCall& d, int64_t begin, int64_t end) {
 }
 
 /** ẏ_k = slope ⊙ (ẏ_k + ḃ_k + Σ_q projection_kq b_kqᵀ). */
-static void finishTangent(const DenseCall& d, int64_t k, int64_t row, int64_t rows, int64_t column, int64_t columns,
-                          const float* slopes) {
+static void finishTangent(const DenseCall& d, const Products& products, int64_t k, int64_t row, int64_t rows,
+                          int64_t column, int64_t columns, const float* slopes) {
   const DenseParameters& p = d.p;
   const int64_t rank = d.lowRank ? p.wDot.rank : 0;
   const bool ready = p.in > 0 && (d.stacked || d.denseTangent);  // ẏ holds the products
@@ -153,11 +166,12 @@ static void finishTangent(const DenseCall& d, int64_t k, int64_t row, int64_t ro
   if (p.bDot.kind == TangentKind::given) bias = d.bDot + k * p.out + column;
   if (p.bDot.kind == TangentKind::gaussian || p.bDot.kind == TangentKind::rademacher)
     bias = d.factors + (p.directions * rank + k) * p.out + column;
-  if (ready && rank == 0 && bias == nullptr && !d.slope) return;
+  if (ready && rank == 0 && bias == nullptr && !d.slope && !products.apart) return;
   for (int64_t i = 0; i < rows; ++i) {
+    const float* from = products.dots + k * products.direction + i * products.stride;
     float* to = d.yDot + (k * p.rows + row + i) * p.out + column;
     for (int64_t j = 0; j < columns; j += lanes) {
-      Float sum = ready ? loadFirst(to + j, columns - j) : Float{};
+      Float sum = ready ? loadFirst(from + j, columns - j) : Float{};
       for (int64_t q = 0; q < rank; ++q) {
         const int64_t f = k * rank + q;
         sum = multiplyAdd(broadcast(d.projection[f * p.rows + row + i]),
@@ -170,24 +184,30 @@ static void finishTangent(const DenseCall& d, int64_t k, int64_t row, int64_t ro
   }
 }
 
-static void epilogue(const DenseCall& d, int64_t row, int64_t rows, int64_t column, int64_t columns, float* scratch) {
+/** Of rows [row, row + rows), which `products` begins with. */
+static void epilogue(const DenseCall& d, const Products& products, int64_t row, int64_t rows, int64_t column,
+                     int64_t columns, float* scratch) {
   float* slopes = scratch + maximum(panelFloats, microScratch);
   float* z = slopes + roundUp(minimum(d.p.rows, epilogueRows) * tileColumns, 16);
-  for (int64_t i = row; i < row + rows; i += epilogueRows) {
-    const int64_t count = minimum(epilogueRows, row + rows - i);
-    finishPrimal(d, i, count, column, columns, z, slopes, scratch);
+  for (int64_t i = 0; i < rows; i += epilogueRows) {
+    const int64_t count = minimum(epilogueRows, rows - i);
+    const Products some = products.at(i);
+    finishPrimal(d, some, row + i, count, column, columns, z, slopes, scratch);
     if (d.yDot != nullptr)
-      for (int64_t k = 0; k < d.p.directions; ++k) finishTangent(d, k, i, count, column, columns, slopes);
+      for (int64_t k = 0; k < d.p.directions; ++k) finishTangent(d, some, k, row + i, count, column, columns, slopes);
   }
 }
 
-/**
- * Floats of a thread's scratch: a panel, or what the epilogue needs at another time: scratch of a micro-program, slopes,
- * z.
- */
-PUSHFORWARD_INLINE int64_t threadFloats(const DenseParameters& p) {
+// Rows of products that a thread keeps apart, 128 KB.
+constexpr int64_t apartRows = 1024;
+
+/** Floats of a thread's scratch before its products: a panel, or what the epilogue needs at another time. */
+PUSHFORWARD_INLINE int64_t finishFloats(const DenseParameters& p) {
   const int64_t slopes = minimum(p.rows, epilogueRows) * tileColumns;
-  return maximum(panelFloats, microScratch) + roundUp(slopes, 16) + microBlock;
+  return maximum(panelFloats, microScratch) + roundUp(slopes, 16) + mostMicroElements;
+}
+PUSHFORWARD_INLINE int64_t threadFloats(const DenseParameters& p) {
+  return roundUp(finishFloats(p) + minimum(p.rows * (1 + p.directions), apartRows) * tileColumns, 16);
 }
 
 }  // namespace pushforward::cpu::PUSHFORWARD_ISA

@@ -6,13 +6,8 @@
 
 namespace pushforward::cpu::PUSHFORWARD_ISA {
 
-// Packed rows, half of an L2 cache of 1 MB.
-constexpr int64_t packedFloats = 512 * panelDepth;
 // Depth of a product where nothing is packed or drawn: a tile is written once for all of it. Against 256 that is 2.5 %.
 constexpr int64_t deepest = 1024;
-// Rows that are finished together where w is only read: w comes from L3 once for all of them, and what they write is
-// still near when the epilogue reads it. A drawn ẇ costs more than w's way from L3, so there it is as many as fit.
-constexpr int64_t finishedRows = 128;
 
 /**
  * Rows that are packed together: rows [first, first + rows) of x, where `primal`, and the same rows of directions
@@ -24,11 +19,11 @@ struct Chunk {
   int64_t direction, directions;
 };
 
-/** Rows that lie one after the other in packed rows, in their operand and in the result. */
+/** Rows that lie one after the other in packed rows, in their operand and in the products. */
 struct Part {
   const float* from;
-  float* to;
   int64_t rows, begin;  // begin: of the packed rows
+  int64_t direction;    // the first, −1 for x
 };
 
 PUSHFORWARD_INLINE int64_t totalRows(const Chunk& c) { return c.rows * ((c.primal ? 1 : 0) + c.directions); }
@@ -39,9 +34,9 @@ PUSHFORWARD_INLINE int64_t partCount(const DenseCall& d, const Chunk& c) {
 static Part partOf(const DenseCall& d, const Chunk& c, int64_t part) {
   const DenseParameters& p = d.p;
   const int64_t begin = c.primal ? c.rows : 0;
-  if (c.primal && part == 0) return {d.x + c.first * p.in, d.y + c.first * p.out, c.rows, 0};
+  if (c.primal && part == 0) return {d.x + c.first * p.in, c.rows, 0, -1};
   const int64_t k = part - (c.primal ? 1 : 0), row = (c.direction + k) * p.rows + c.first;
-  return {d.xDot + row * p.in, d.yDot + row * p.out, joined(d, c) ? c.rows * c.directions : c.rows, begin + k * c.rows};
+  return {d.xDot + row * p.in, joined(d, c) ? c.rows * c.directions : c.rows, begin + k * c.rows, c.direction + k};
 }
 
 /** Layers of at most `lanes` outputs: their weights are packed whole, their rows not at all. */
@@ -53,8 +48,8 @@ PUSHFORWARD_INLINE bool isNarrow(const DenseParameters& p) {
 template <class Format>
 static int64_t packedRowsFloats(const DenseParameters& p) {
   const int64_t rows = p.xDot.kind == TangentKind::given ? p.rows * (1 + p.directions) : p.rows;
-  return roundUp(maximum(minimum(Format::floats(rows, p.in), packedFloats), isNarrow<Format>(p) ? p.in * lanes : 0),
-                 16);
+  return roundUp(
+      maximum(minimum(Format::floats(rows, p.in), Format::packedFloats), isNarrow<Format>(p) ? p.in * lanes : 0), 16);
 }
 
 template <class Format>
@@ -98,15 +93,28 @@ struct Share {
 
 PUSHFORWARD_INLINE Weights weightsOf(const DenseCall& d) { return {d.w, d.p.in, d.p.out, d.p.layout}; }
 
+/** Products of rows from `first` on in y and ẏ. */
+static Products productsInPlace(const DenseCall& d, int64_t first, int64_t column) {
+  const int64_t offset = first * d.p.out + column;
+  return {d.y + offset, d.yDot == nullptr ? nullptr : d.yDot + offset, d.p.out, d.p.rows * d.p.out, false};
+}
+
+/** Products of all of `rows` rows in a thread's scratch. */
+static Products productsApart(const DenseCall& d, int64_t rows, float* scratch) {
+  float* z = scratch + finishFloats(d.p);
+  return {z, z + rows * tileColumns, tileColumns, rows * tileColumns, true};
+}
+
 /** Adds depth [begin, begin + depth) of all products of a share of a chunk's rows to a panel of columns. */
 template <class Format>
 static void multiplyColumns(const DenseCall& d, const Chunk& chunk, Share share, int64_t begin, int64_t depth,
-                            int64_t column, int64_t columns, float* panel) {
+                            int64_t column, int64_t columns, const Products& products, float* panel) {
   const DenseParameters& p = d.p;
   const int64_t in = p.in, out = p.out, total = totalRows(chunk), parts = partCount(d, chunk);
   // With a single block of rows an element of w is read once anyway.
   const bool once = parts == 1 && Format::blocks(partOf(d, chunk, 0).rows) == 1;
   const int64_t most = pieceDepth<Format>(d, chunk);
+  Format::begin();
   for (int64_t offset = 0; offset < depth; offset += most) {
     const Piece piece = {begin + offset, minimum(most, depth - offset), column, columns};
     const int64_t end = piece.top + piece.depth;
@@ -117,19 +125,20 @@ static void multiplyColumns(const DenseCall& d, const Chunk& chunk, Share share,
     const auto multiply = [&](const Part& part, const Panel& b, float* to, bool accumulate, const Lines& fetch) {
       const int64_t blocks = Format::blocks(part.rows);
       Format::multiply(d.packed + Format::floats(total, offset) + Format::floats(part.begin, piece.depth), part.rows,
-                       share.begin(blocks), share.end(blocks), piece.depth, b, columns, to + column, out, accumulate,
+                       share.begin(blocks), share.end(blocks), piece.depth, b, columns, to, products.stride, accumulate,
                        fetch);
     };
     const Weights w = weightsOf(d);
     const Panel b = Format::panelOf(w, piece, once, panel);
     for (int64_t i = 0; i < parts; ++i) {
       const Part part = partOf(d, chunk, i);
-      multiply(part, b, part.to, piece.top > 0, i == 0 ? Format::linesOf(w, next) : Lines{});
+      float* to = part.direction < 0 ? products.z : products.dots + part.direction * products.direction;
+      multiply(part, b, to, piece.top > 0, i == 0 ? Format::linesOf(w, next) : Lines{});
     }
     if (!d.denseTangent || !chunk.primal) continue;
     const Part part = partOf(d, chunk, 0);
     for (int64_t k = 0; k < p.directions; ++k) {
-      float* to = d.yDot + (k * p.rows + chunk.first) * out;
+      float* to = products.dots + k * products.direction;
       const bool accumulate = d.stacked || piece.top > 0;
       const Weights wDot = {d.wDot + k * in * out, in, out};
       if (p.wDot.kind == TangentKind::given)
@@ -138,6 +147,7 @@ static void multiplyColumns(const DenseCall& d, const Chunk& chunk, Share share,
         multiply(part, Format::drawnPanel(p.wDot.kind, drawOf(d, p.wDot, k), out, piece, panel), to, accumulate, {});
     }
   }
+  Format::end();
 }
 
 /** How the panels are shared out: so many to a task, and their rows among so many tasks. */
@@ -171,9 +181,11 @@ static void forPanels(const DenseCall& d, Cut cut, const F& f) {
   });
 }
 
-static void finishColumns(const DenseCall& d, int64_t panel, int64_t first, int64_t rows, Share share, float* scratch) {
+static void finishColumns(const DenseCall& d, const Products& products, int64_t panel, int64_t first, int64_t rows,
+                          Share share, float* scratch) {
   const int64_t column = panel * tileColumns, row = share.begin(rows);
-  epilogue(d, first + row, share.end(rows) - row, column, minimum(tileColumns, d.p.out - column), scratch);
+  epilogue(d, products.at(row), first + row, share.end(rows) - row, column, minimum(tileColumns, d.p.out - column),
+           scratch);
 }
 
 /**
@@ -183,18 +195,22 @@ static void finishColumns(const DenseCall& d, int64_t panel, int64_t first, int6
 template <class Format>
 static bool multiplyChunk(const DenseCall& d, const Chunk& chunk, bool finish) {
   const DenseParameters& p = d.p;
-  const int64_t total = totalRows(chunk), room = packedFloats / maximum(total, 1) / panelDepth * panelDepth;
+  const int64_t total = totalRows(chunk),
+                room = Format::packedFloats / maximum(Format::floats(total, panelDepth), 1) * panelDepth;
   const int64_t deep = minimum(p.in, maximum(room, panelDepth));
   const int64_t tangents = d.denseTangent && chunk.primal ? p.directions * chunk.rows : 0;
   const Cut cut = cutPanels(d, (total + tangents) * deep * tileColumns);
   finish = finish && cut.shares == 1 && p.in > 0;
+  const bool apart = finish && deep == p.in && chunk.rows * (1 + (d.yDot == nullptr ? 0 : p.directions)) <= apartRows;
   for (int64_t begin = 0; begin < p.in; begin += deep) {
     const int64_t depth = minimum(deep, p.in - begin);
     packChunk<Format>(d, chunk, begin, depth);
     forPanels(d, cut, [&](int64_t panel, Share share, float* scratch) {
       const int64_t column = panel * tileColumns;
-      multiplyColumns<Format>(d, chunk, share, begin, depth, column, minimum(tileColumns, p.out - column), scratch);
-      if (finish && begin + depth == p.in) finishColumns(d, panel, chunk.first, chunk.rows, share, scratch);
+      const Products products = apart ? productsApart(d, chunk.rows, scratch) : productsInPlace(d, chunk.first, column);
+      multiplyColumns<Format>(d, chunk, share, begin, depth, column, minimum(tileColumns, p.out - column), products,
+                              scratch);
+      if (finish && begin + depth == p.in) finishColumns(d, products, panel, chunk.first, chunk.rows, share, scratch);
     });
   }
   return finish;
@@ -202,13 +218,15 @@ static bool multiplyChunk(const DenseCall& d, const Chunk& chunk, bool finish) {
 
 static void finishRows(const DenseCall& d, int64_t first, int64_t rows) {
   forPanels(d, cutPanels(d, 16 * rows * (1 + d.p.directions) * tileColumns),  // operations of an element, roughly
-            [&](int64_t panel, Share share, float* scratch) { finishColumns(d, panel, first, rows, share, scratch); });
+            [&](int64_t panel, Share share, float* scratch) {
+              finishColumns(d, productsInPlace(d, first, panel * tileColumns), panel, first, rows, share, scratch);
+            });
 }
 
 /** ẋ_k w of all directions, some rows of some directions at a time. */
 template <class Format>
 static void multiplyTangents(const DenseCall& d) {
-  const int64_t rows = minimum(d.p.rows, finishedRows), directions = maximum(finishedRows / rows, 1);
+  const int64_t rows = minimum(d.p.rows, Format::finishedRows), directions = maximum(Format::finishedRows / rows, 1);
   for (int64_t k = 0; k < d.p.directions; k += directions)
     for (int64_t row = 0; row < d.p.rows; row += rows)
       multiplyChunk<Format>(d, {row, minimum(rows, d.p.rows - row), false, k, minimum(directions, d.p.directions - k)},
@@ -218,7 +236,7 @@ static void multiplyTangents(const DenseCall& d) {
 /** x w and, where ẇ is dense, every x ẇ_k, which is drawn or packed once for as many rows of x as fit; then ẋ_k w. */
 template <class Format>
 static void multiplyApart(const DenseCall& d) {
-  const int64_t together = packedFloats / panelDepth;
+  const int64_t together = Format::packedFloats / panelDepth;
   if (d.stacked) multiplyTangents<Format>(d);
   for (int64_t row = 0; row < d.p.rows; row += together)
     multiplyChunk<Format>(d, {row, minimum(together, d.p.rows - row), true, 0, 0}, false);
@@ -295,8 +313,8 @@ static void runDense(DenseCall d) {
                    [&](int64_t begin, int64_t end, int) { projectRows(d, begin, end); });
   }
   if (isNarrow<Format>(p)) return multiplyNarrowLayer(d);
-  const int64_t stack = 1 + (d.stacked ? p.directions : 0), most = packedFloats / panelDepth;
-  const int64_t together = d.denseTangent ? p.rows : maximum(finishedRows / stack, 1);
+  const int64_t stack = 1 + (d.stacked ? p.directions : 0), most = Format::packedFloats / panelDepth;
+  const int64_t together = d.denseTangent ? p.rows : maximum(Format::finishedRows / stack, 1);
   if (p.rows == 1 && stack == 1 && !d.denseTangent && p.in > 0 && p.layout != WeightLayout::planes) {
     multiplySingleRow<Format>(d.call, d.x, weightsOf(d), d.y);
     finishRows(d, 0, 1);

@@ -148,7 +148,7 @@ struct Machine {
     for (int o = 0; o < program.outputs; ++o) {
       from[o] = registers[program.output[o]];
       if (done[o] || !keepInputs || program.output[o] >= program.inputs || from[o].step == 0) continue;
-      float* kept = scratch + (maxMicroOps + o) * capacity;
+      float* kept = scratch + (program.ops + o) * capacity;
       __builtin_memcpy(kept, from[o].data, static_cast<size_t>(n) * sizeof(float));
       from[o].data = kept;
     }
@@ -174,7 +174,8 @@ void runMicroProgram(const MicroProgram& program, int64_t n, const float* const*
   for (int o = 0; o < program.outputs; ++o) out[o] = outputs[o];
   Machine machine(program, in, out, aligned);
   for (int i = 0; i < program.inputs; ++i) machine.registers[i] = {inputs[i], 1};
-  machine.run(n, outputs, scratch, microBlock, [&](int o, const Operand& from) { copyOut(n, from, outputs[o]); });
+  machine.run(n, outputs, scratch, microElements(program),
+              [&](int o, const Operand& from) { copyOut(n, from, outputs[o]); });
 }
 
 /** How one input is read. */

@@ -60,6 +60,7 @@ struct Right {
 template <class Format>
 static void multiplyTask(Matrix a, const Right<Format>& right, int64_t rows, int64_t columns, int64_t k, float* y,
                          int64_t yStride, float* packed, float* panel) {
+  Format::begin();
   for (int64_t begin = 0; begin < k; begin += panelDepth) {
     const int64_t depth = minimum(panelDepth, k - begin);
     Format::packRows(a.at(0, begin), rows, 0, Format::blocks(rows), depth, packed);
@@ -70,6 +71,7 @@ static void multiplyTask(Matrix a, const Right<Format>& right, int64_t rows, int
                        right.next({begin, depth, j + width, minimum(tileColumns, columns - j - width)}));
     }
   }
+  Format::end();
 }
 
 /** Offset of batch index t, whose axes have the given strides. */

@@ -253,12 +253,17 @@ PUSHFORWARD_INLINE void addOuterProducts(const float* a, int64_t aStride, const 
   }
 #pragma GCC unroll 4
   for (int i = 0; i < rows; ++i) {
+    if (columns >= 2 * lanes) {
+      store(g + i * gStride, sum[i][0]);
+      store(g + i * gStride + lanes, sum[i][1]);
+      continue;
+    }
     storePartial(g + i * gStride, sum[i][0], first);
     if (second > 0) storePartial(g + i * gStride + lanes, sum[i][1], second);
   }
 }
 
-/** g = Σ_kq c_kq a_kq b_kqᵀ; meanwhile what it will be added to, `stride` floats a row, comes nearer. */
+/** g = Σ_kq c_kq a_kq b_kqᵀ; meanwhile what it will be added to, if given, `stride` floats a row, comes nearer. */
 static void addFactors(const Update& u, const float* left, const float* right, int64_t row, int64_t rows,
                        int64_t column, int64_t columns, const float* parameter, int64_t stride, float* g) {
   const UpdateParameters& p = u.p;
@@ -270,7 +275,7 @@ static void addFactors(const Update& u, const float* left, const float* right, i
     const int64_t count = minimum(wide, columns - j);
     int64_t i = 0;
     for (; i + together <= rows; i += together) {
-      for (int64_t t = 0; t < together; ++t)
+      for (int64_t t = 0; parameter != nullptr && t < together; ++t)
         for (int64_t v = 0; v < wide; v += 16) __builtin_prefetch(parameter + (i + t) * stride + j + v, 1);
       addOuterProducts<together>(left + row + i, p.rows, b, p.n, factors, count, g + i * columns + j, columns);
     }
@@ -303,7 +308,9 @@ static void applyDirectional(const Update& u) {
     const int64_t offset = inPanels(p) ? panelOffset(p, row, column) : row * p.n + column;
     float scale = 1.0f;
     if (p.tangent.kind == TangentKind::lowRank) {
-      addFactors(u, left, right, row, high, column, wide, u.parameter + offset, inPanels(p) ? wide : p.n, g);
+      // Planes are fetched ahead where they are updated.
+      const float* parameter = p.layout == WeightLayout::planes ? nullptr : u.parameter + offset;
+      addFactors(u, left, right, row, high, column, wide, parameter, inPanels(p) ? wide : p.n, g);
     } else if (p.directions == 1) {
       fillTangentPanel(p.tangent.kind, drawOf(u, p.tangent.stream, 0), p.n, row, high, column, wide, g, wide);
       scale = u.coefficient[0];
@@ -330,23 +337,21 @@ static void applyDirectional(const Update& u) {
  * The tile of gradient that a task multiplies out: whole rows stream best, but all threads together hold at most
  * about 2 MB.
  */
+template <class Format>
 struct ProductTile {
   int64_t rows, columns;
 
-  explicit ProductTile(int threads) : rows(threads <= 8 ? 98 : 56), columns(128) {
+  explicit ProductTile(int threads) : rows(roundUp(threads <= 8 ? 96 : 56, Format::blockRows)), columns(128) {
     if (threads <= 8) columns = threads <= 3 ? 1024 : 256;
   }
-  template <class Format>
-  int64_t floats() const {
-    return Format::floats(rows, panelDepth) + panelFloats + rows * columns;
-  }
+  int64_t floats() const { return Format::floats(rows, panelDepth) + panelFloats + rows * columns; }
 };
 
 template <class Format>
 static size_t updateScratch(const void* parameters, int threads) {
   const UpdateParameters& p = *static_cast<const UpdateParameters*>(parameters);
   if (p.gradient == GradientKind::directional) return static_cast<size_t>(4 * factorCount(p) * (p.rows + p.n));
-  return p.gradient == GradientKind::product ? static_cast<size_t>(4 * threads * ProductTile(threads).floats<Format>())
+  return p.gradient == GradientKind::product ? static_cast<size_t>(4 * threads * ProductTile<Format>(threads).floats())
                                              : 0;
 }
 
@@ -354,15 +359,16 @@ static size_t updateScratch(const void* parameters, int threads) {
 template <class Format>
 static void applyProduct(const Update& u) {
   const UpdateParameters& p = u.p;
-  const ProductTile tile(u.call.parallel == nullptr ? 1 : u.call.parallel->threads);
+  const ProductTile<Format> tile(u.call.parallel == nullptr ? 1 : u.call.parallel->threads);
   const int64_t across = ceilDivide(p.n, tile.columns);
   parallelFor(u.call, across * ceilDivide(p.rows, tile.rows), [&](int64_t index, int thread) {
-    float* packed = static_cast<float*>(u.call.scratch) + thread * tile.floats<Format>();
+    float* packed = static_cast<float*>(u.call.scratch) + thread * tile.floats();
     float *panel = packed + Format::floats(tile.rows, panelDepth), *g = panel + panelFloats;
     const int64_t row = index / across * tile.rows, column = index % across * tile.columns;
     const int64_t rows = minimum(tile.rows, p.rows - row), columns = minimum(tile.columns, p.n - column);
     if (p.inner == 0)
       for (int64_t i = 0; i < rows * tile.columns; ++i) g[i] = 0.0f;
+    Format::begin();
     for (int64_t begin = 0; begin < p.inner; begin += panelDepth) {
       const int64_t depth = minimum(panelDepth, p.inner - begin);
       Format::packRows({u.x + begin * p.rows + row, 1, p.rows}, rows, 0, Format::blocks(rows), depth, packed);
@@ -375,6 +381,7 @@ static void applyProduct(const Update& u) {
                          {from + tileColumns, p.n, minimum(tileColumns, columns - j - width)});
       }
     }
+    Format::end();
     if (inPanels(p))
       for (int64_t j = 0; j < columns; j += tileColumns) applyToPanel(u, row, column + j, rows, g + j * rows, 1.0f);
     else

@@ -75,9 +75,11 @@ bool check(int64_t rows, int64_t depth, int64_t columns, bool across, int how, b
   } else {
     TileFormat::packColumns(right, columns, depth, panel.data());
   }
+  EmulatedTiles::configure();
   for (int64_t i = 0; i < TileFormat::blocks(rows); ++i)
     multiplyTileBlocks<EmulatedTiles>(reinterpret_cast<uint32_t*>(packed.data()), rows, i, i + 1, depth,
                                       reinterpret_cast<uint32_t*>(panel.data()), columns, c.data(), 40, accumulate);
+  EmulatedTiles::release();
   for (int64_t i = 0; i < rows; ++i)
     for (int64_t j = 0; j < columns; ++j) {
       float sum = accumulate ? 3.0f : 0.0f;

@@ -75,11 +75,11 @@ static void multiplyTilePieces(int64_t rows, const Piece* pieces, int64_t count,
 /**
  * c [rows, columns] (+)= a b, rows and columns ≤ 32. a: `steps` times `rows` rows of 16 pairs, b: 16·steps rows of 32
  * pairs. Tiles of a that are not full read up to 15 rows that follow (their results are dropped), so 1 KB beyond a's last
- * must be readable.
+ * must be readable. Each step brings `nextLines` more lines of `next`, 16 words each, into L2.
  */
 template <class Tiles>
 static void multiplyTiles(int64_t rows, int64_t steps, const uint32_t* a, const uint32_t* b, int64_t columns, float* c,
-                          int64_t cStride, bool accumulate) {
+                          int64_t cStride, bool accumulate, const uint32_t* next = nullptr, int64_t nextLines = 0) {
   constexpr int64_t side = 16, wide = 2 * side, rowBytes = 64, panelBytes = 4 * wide;
   const bool tall = rows > side, broad = columns > side;
   // Tiles that are not full go through a buffer.
@@ -99,17 +99,16 @@ static void multiplyTiles(int64_t rows, int64_t steps, const uint32_t* a, const 
     Tiles::template zero<3>();
   }
   for (int64_t s = 0; s < steps; ++s, a += rows * side, b += side * wide) {
+    // All loads before the first product: on a Xeon (Emerald Rapids) 2,600 instead of 2,200 GFLOP/s.
     Tiles::template load<4>(a, rowBytes);
     Tiles::template load<6>(b, panelBytes);
+    if (broad) Tiles::template load<7>(b + side, panelBytes);
+    if (tall) Tiles::template load<5>(a + side * side, rowBytes);
+    for (int64_t i = 0; i < nextLines; ++i, next += side) __builtin_prefetch(next, 0, 2);
     Tiles::template dot<0, 4, 6>();
-    if (broad) {
-      Tiles::template load<7>(b + side, panelBytes);
-      Tiles::template dot<1, 4, 7>();
-    }
-    if (!tall) continue;
-    Tiles::template load<5>(a + side * side, rowBytes);
-    Tiles::template dot<2, 5, 6>();
-    if (broad) Tiles::template dot<3, 5, 7>();
+    if (broad) Tiles::template dot<1, 4, 7>();
+    if (tall) Tiles::template dot<2, 5, 6>();
+    if (tall && broad) Tiles::template dot<3, 5, 7>();
   }
   Tiles::template store<0>(to, stride);
   if (broad) Tiles::template store<1>(to + side, stride);
@@ -123,19 +122,21 @@ static void multiplyTiles(int64_t rows, int64_t steps, const uint32_t* a, const 
 
 /**
  * Blocks [first, last) of 32 rows each: c (+)= a b for `depth` of depth. Block i of a begins at row 32·i; b is one panel of
- * pairs, padded to whole steps.
+ * pairs, padded to whole steps. `next`, which may be nothing, is a panel of the same size that will be read after it.
  */
 template <class Tiles>
 static void multiplyTileBlocks(const uint32_t* a, int64_t rows, int64_t first, int64_t last, int64_t depth,
-                               const uint32_t* b, int64_t columns, float* c, int64_t cStride, bool accumulate) {
+                               const uint32_t* b, int64_t columns, float* c, int64_t cStride, bool accumulate,
+                               const uint32_t* next = nullptr) {
   constexpr int64_t together = 32, words = 16;
   const int64_t steps = (depth + together - 1) / together;
-  Tiles::configure();
+  // A step's 32 lines of it, shared out among the blocks.
+  const int64_t lines = next == nullptr ? 0 : (together + last - first - 1) / (last - first);
   for (int64_t i = first; i < last; ++i) {
     const int64_t row = i * together, count = rows - row < together ? rows - row : together;
-    multiplyTiles<Tiles>(count, steps, a + row * steps * words, b, columns, c + row * cStride, cStride, accumulate);
+    multiplyTiles<Tiles>(count, steps, a + row * steps * words, b, columns, c + row * cStride, cStride, accumulate,
+                         next + (i - first) * steps * lines * words, lines);
   }
-  Tiles::release();
 }
 
 }  // namespace pushforward

@@ -61,7 +61,7 @@ void packTileRows(Matrix a, int64_t rows, int64_t first, int64_t last, int64_t d
 
 /** As multiplyPanel: rows by packTileRows, a panel of pairs whose depth is padded to whole steps; TDPBF16PS. */
 void multiplyTilePanel(const float* a, int64_t rows, int64_t first, int64_t last, int64_t depth, Panel b,
-                       int64_t columns, float* c, int64_t cStride, bool accumulate);
+                       int64_t columns, float* c, int64_t cStride, bool accumulate, const Lines& next);
 #endif
 
 }  // namespace pushforward::cpu::PUSHFORWARD_ISA

@@ -1,5 +1,6 @@
 // Operands of a product as bf16: the Formats beside FloatFormat, and how a kernel is registered for all of them.
 #pragma once
+#include "cpu/gemm/amx.h"
 #include "cpu/gemm/bf16.h"
 #include "cpu/gemm/float_format.h"
 
@@ -8,7 +9,11 @@ namespace pushforward::cpu::PUSHFORWARD_ISA {
 /** What the Formats share; `Self` packs pieces of B: finishPanel makes floats [depth, columns] its own, in place. */
 template <class Self>
 struct Bf16Format {
+  static constexpr int64_t packedFloats = cachedFloats, finishedRows = rowsTogether;
+  static constexpr int64_t blockRows = tileRows;
   static constexpr bool narrow = false;
+  static void begin() {}
+  static void end() {}
   static constexpr bool reads(WeightLayout) { return false; }
 
   static Panel panelFrom(Matrix b, int64_t columns, int64_t depth, bool, float* scratch) {
@@ -69,8 +74,28 @@ struct RoundedFormat : Bf16Format<RoundedFormat> {
 
 #if PUSHFORWARD_LANES == 16
 
+/** What the Formats of pairs share; `Self` pads a panel of pairs: padPairs. */
+template <class Self>
+struct PairsFormat : Bf16Format<Self> {
+  static Panel drawnPanel(TangentKind kind, const Draw& draw, int64_t n, const Piece& piece, float* scratch) {
+    if (kind != TangentKind::rademacher) return Bf16Format<Self>::drawnPanel(kind, draw, n, piece, scratch);
+    fillSignPairs(draw, n, piece.top, piece.depth, piece.column, piece.columns, reinterpret_cast<uint32_t*>(scratch),
+                  tileColumns);
+    Self::padPairs(scratch, piece.columns, piece.depth);
+    return {scratch, tileColumns};
+  }
+  static void packColumns(Matrix b, int64_t columns, int64_t depth, float* out) {
+    packPairs({b.data, b.columnStride, b.rowStride}, columns, depth, reinterpret_cast<uint32_t*>(out), tileColumns);
+    Self::padPairs(out, columns, depth);
+  }
+  static void finishPanel(float* panel, int64_t columns, int64_t depth) {
+    pairPanel(panel, columns, depth, panel);
+    Self::padPairs(panel, columns, depth);
+  }
+};
+
 /** Pairs, for AVX512-BF16. */
-struct PairFormat : Bf16Format<PairFormat> {
+struct PairFormat : PairsFormat<PairFormat> {
   static constexpr bool reads(WeightLayout layout) { return layout == WeightLayout::planes; }
   static Panel panelOfWords(const Lines& lines, const Piece&, float*) { return {lines.data, lines.stride}; }
   static int64_t blocks(int64_t rows) { return blockCount(rows); }
@@ -81,14 +106,7 @@ struct PairFormat : Bf16Format<PairFormat> {
       packPairs(a.at(row, 0), count, depth, reinterpret_cast<uint32_t*>(out + floats(row, depth)), count);
     }
   }
-  static void packColumns(Matrix b, int64_t columns, int64_t depth, float* out) {
-    packPairs({b.data, b.columnStride, b.rowStride}, columns, depth, reinterpret_cast<uint32_t*>(out), tileColumns);
-    padPanel(out, columns, ceilDivide(depth, 2));
-  }
-  static void finishPanel(float* panel, int64_t columns, int64_t depth) {
-    pairPanel(panel, columns, depth, panel);
-    padPanel(panel, columns, ceilDivide(depth, 2));
-  }
+  static void padPairs(float* panel, int64_t columns, int64_t depth) { padPanel(panel, columns, ceilDivide(depth, 2)); }
   static void multiply(const float* a, int64_t rows, int64_t first, int64_t last, int64_t depth, const Panel& b,
                        int64_t columns, float* c, int64_t cStride, bool accumulate, const Lines& next) {
     multiplyPairs(a, rows, first, last, depth, b, columns, c, cStride, accumulate, next);
@@ -96,11 +114,16 @@ struct PairFormat : Bf16Format<PairFormat> {
 };
 
 /** Pairs in whole tiles, for AMX. */
-struct TileFormat : Bf16Format<TileFormat> {
+struct TileFormat : PairsFormat<TileFormat> {
+  // Processors with AMX have L2 caches of 2 MB; products of 128 rows take less time than a weight's way from L3.
+  static constexpr int64_t packedFloats = 2 * cachedFloats, finishedRows = 4 * rowsTogether;
+  static constexpr int64_t blockRows = tilesRows;
+  static void begin() { AmxTiles::configure(); }
+  static void end() { AmxTiles::release(); }
   static Panel panelOfWords(const Lines& lines, const Piece& piece, float* scratch) {
     if (piece.depth % (2 * stepWords) == 0 && lines.stride == tileColumns) return {lines.data, lines.stride};
     cpu::PUSHFORWARD_ISA::packColumns({lines.data, lines.stride, 1}, piece.columns, piece.depth / 2, scratch);
-    padSteps(scratch, piece.columns, piece.depth);
+    padPairs(scratch, piece.columns, piece.depth);
     return {scratch, tileColumns};
   }
   static int64_t blocks(int64_t rows) { return ceilDivide(rows, tilesRows); }
@@ -109,24 +132,16 @@ struct TileFormat : Bf16Format<TileFormat> {
     packTileRows(a, rows, first, last, depth, reinterpret_cast<uint32_t*>(out));
   }
   /** What a step reads beyond the depth and beyond the columns is zero. */
-  static void padSteps(float* panel, int64_t columns, int64_t depth) {
+  static void padPairs(float* panel, int64_t columns, int64_t depth) {
     const int64_t pairs = ceilDivide(depth, 2);
     for (int64_t p = 0; columns < tileColumns && p < pairs; ++p)
       for (int64_t j = columns; j < tileColumns; ++j) panel[p * tileColumns + j] = 0.0f;
     for (int64_t i = pairs * tileColumns; i < stepCount(depth) * stepWords * tileColumns; i += lanes)
       store(panel + i, Float{});
   }
-  static void packColumns(Matrix b, int64_t columns, int64_t depth, float* out) {
-    packPairs({b.data, b.columnStride, b.rowStride}, columns, depth, reinterpret_cast<uint32_t*>(out), tileColumns);
-    padSteps(out, columns, depth);
-  }
-  static void finishPanel(float* panel, int64_t columns, int64_t depth) {
-    pairPanel(panel, columns, depth, panel);
-    padSteps(panel, columns, depth);
-  }
   static void multiply(const float* a, int64_t rows, int64_t first, int64_t last, int64_t depth, const Panel& b,
-                       int64_t columns, float* c, int64_t cStride, bool accumulate, const Lines&) {
-    multiplyTilePanel(a, rows, first, last, depth, b, columns, c, cStride, accumulate);
+                       int64_t columns, float* c, int64_t cStride, bool accumulate, const Lines& next) {
+    multiplyTilePanel(a, rows, first, last, depth, b, columns, c, cStride, accumulate, next);
   }
 };
 

@@ -157,9 +157,11 @@ void packTileRows(Matrix a, int64_t rows, int64_t first, int64_t last, int64_t d
 }
 
 void multiplyTilePanel(const float* a, int64_t rows, int64_t first, int64_t last, int64_t depth, Panel b,
-                       int64_t columns, float* c, int64_t cStride, bool accumulate) {
+                       int64_t columns, float* c, int64_t cStride, bool accumulate, const Lines& next) {
+  const bool whole = next.count == tileColumns && next.stride == tileColumns;
   multiplyTileBlocks<AmxTiles>(reinterpret_cast<const uint32_t*>(a), rows, first, last, depth,
-                               reinterpret_cast<const uint32_t*>(b.data), columns, c, cStride, accumulate);
+                               reinterpret_cast<const uint32_t*>(b.data), columns, c, cStride, accumulate,
+                               whole ? reinterpret_cast<const uint32_t*>(next.data) : nullptr);
 }
 
 #endif

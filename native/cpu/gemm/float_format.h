@@ -5,12 +5,25 @@
 
 namespace pushforward::cpu::PUSHFORWARD_ISA {
 
+// Packed rows, half of an L2 cache of 1 MB.
+constexpr int64_t cachedFloats = 512 * panelDepth;
+// Rows that are finished together where a weight is only read: it comes from L3 once for all of them, and what they write
+// is still near when the epilogue reads it. A drawn tangent costs more than the weight's way from L3, so there it is as
+// many as fit.
+constexpr int64_t rowsTogether = 128;
+
 struct FloatFormat {
+  static constexpr int64_t packedFloats = cachedFloats, finishedRows = rowsTogether;
   static constexpr bool narrow = true;  // multiplyNarrow does
   /** Whether weights that lie so are read where they lie, however deep a piece is. */
   static constexpr bool reads(WeightLayout layout) { return layout == WeightLayout::panels; }
 
-  /** Rows are multiplied in so many blocks. */
+  /** What a thread does before and after it multiplies. */
+  static void begin() {}
+  static void end() {}
+
+  /** Rows are multiplied in so many blocks, at most so many together. */
+  static constexpr int64_t blockRows = tileRows;
   static int64_t blocks(int64_t rows) { return blockCount(rows); }
   /** Floats of memory that packed rows take. */
   static int64_t floats(int64_t rows, int64_t depth) { return rows * depth; }

@@ -5,11 +5,11 @@ import { gaussian, lowRank, rademacher } from '../src/samplers.ts';
 import { measureRatios, timedPlans } from './ratios.ts';
 import { machine, table, writeBetween } from './report.ts';
 
-/** Four 3×3×64 convolutions, a max-pool after the 2nd and the 4th, dense 1024, dense 10. */
-export function cnn(): Model {
-  const conv = (): Model => nn.conv2d(64, { padding: 1, activation: 'relu' });
+/** Four 3×3×64 convolutions, a max-pool after the 2nd and the 4th, dense 1024, dense 10; `hiddenLayer` may wrap the convolutions and the first. */
+export function cnn(hiddenLayer: (layer: Model) => Model = (layer) => layer): Model {
+  const conv = (): Model => hiddenLayer(nn.conv2d(64, { padding: 1, activation: 'relu' }));
   const pool = (): Model => nn.maxPool2d({ window: 2 });
-  const hidden = nn.dense(1024, { activation: 'relu' });
+  const hidden = hiddenLayer(nn.dense(1024, { activation: 'relu' }));
   return nn.sequential(conv(), conv(), pool(), conv(), conv(), pool(), nn.flatten(), hidden, nn.dense(10));
 }
 

@@ -1,7 +1,8 @@
 // npm run bench -- step [--write]: what a training step costs. npm run bench -- ops [name…]: what every op costs.
 import { cnnBenchmark } from './cnn.ts';
 import { deepBenchmark } from './deep.ts';
-import { mnistBenchmark } from './mnist.ts';
+import { estimatorsBenchmark } from './estimators.ts';
+
 import { opsBenchmark } from './ops.ts';
 import { peersBenchmark } from './peers.ts';
 import { stepBenchmark } from './step.ts';
@@ -13,7 +14,7 @@ const benchmarks: Readonly<Record<string, (flags: readonly string[]) => Promise<
   ops: opsBenchmark,
   deep: deepBenchmark,
   peers: peersBenchmark,
-  mnist: mnistBenchmark,
+  estimators: estimatorsBenchmark,
 };
 const benchmark = Object.hasOwn(benchmarks, name) ? benchmarks[name] : undefined;
 if (benchmark === undefined) {

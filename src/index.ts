@@ -23,13 +23,18 @@ export {
   type ForwardGradientOptions,
   forwardGradient,
   type GradientEstimator,
+  type SpsaOptions,
+  spsa,
 } from './estimators/gradient.ts';
 export {
   type BatchNormOptions,
+  type BlockOptions,
   type Conv2dLayerOptions,
   type DenseLayerOptions,
   type EmbeddingLayerOptions,
   type Initializer,
+  type LocalHead,
+  type LocalHeadOptions,
   type Model,
   nn,
   parameter,

@@ -40,7 +40,7 @@ test('deep: times and denormals', async () => {
 
 test('another word is refused', async () => {
   const failure = await bench('stepp').catch((error: { stderr: string }) => error.stderr);
-  assert.match(failure, /expected step, cnn, ops, deep, peers, mnist but received stepp/);
+  assert.match(failure, /expected step, cnn, ops, deep, peers, estimators but received stepp/);
 });
 
 test.run();

@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { allocate, assertFunction, assertInteger, assertSeed, assertSignal } from '../src/errors.ts';
-import { backprop, forwardGradient, toGradientEstimator } from '../src/estimators/gradient.ts';
+import { backprop, forwardGradient, spsa, toGradientEstimator } from '../src/estimators/gradient.ts';
 import { adam, adamW, type Optimizer, sgd, toOptimizer } from '../src/optimizers.ts';
 import { gaussian, lowRank, rademacher, type Sampler, sphere, toSampler } from '../src/samplers.ts';
 import { constant, exponentialDecay } from '../src/schedules.ts';
@@ -30,6 +30,10 @@ test('defaults', () => {
     weightDecay: 0.01,
   });
   assert.equal(json(backprop()), { kind: 'backprop', checkpoint: false });
+  assert.equal(json(spsa()), {
+    kind: 'spsa',
+    options: { sampler: { kind: 'rademacher' }, directions: 1, perturbation: 1e-3 },
+  });
   assert.equal(json(backprop({ checkpoint: 4 })), { kind: 'backprop', checkpoint: 4 });
   assert.equal(json(forwardGradient()), {
     kind: 'forwardGradient',
@@ -53,6 +57,8 @@ test('everything is frozen', () => {
     backprop({}),
     forwardGradient({}),
     (forwardGradient() as { options: object }).options,
+    spsa(),
+    (spsa() as { options: object }).options,
     gaussian(),
     lowRank({ rank: 3 }),
   ];
@@ -208,7 +214,16 @@ const misuses: Misuse[] = [
   [() => forwardGradient({ exactLast: true }), INVALID, "exactLast only with perturb: 'activations'"],
   [() => forwardGradient({ exactLast: any(1) }), INVALID, 'exactLast to be true or false'],
   [() => forwardGradient({ perturb: any('layers') }), INVALID, "perturb to be 'weights' or 'activations'"],
-  [() => forwardGradient({ combine: 'projection' }), INVALID, "combine: 'mean', all that this version has,"],
+  [
+    () => forwardGradient({ combine: 'projection', perturb: 'activations' }),
+    INVALID,
+    "combine: 'mean' with perturb: 'activations', whose examples have directions of their own",
+  ],
+  [
+    () => forwardGradient({ combine: 'projection', perExample: true }),
+    INVALID,
+    "combine: 'mean' with perExample: true",
+  ],
   [() => forwardGradient({ combine: any('sum') }), INVALID, "combine to be 'mean' or 'projection'"],
   [
     () => forwardGradient({ perExample: true, sampler: gaussian() }),
@@ -221,7 +236,46 @@ const misuses: Misuse[] = [
     'directions times rank to be at most 1024',
   ],
   [() => forwardGradient({ perExample: any(1) }), INVALID, 'perExample to be true or false'],
-  [() => forwardGradient({ clip: 1 }), INVALID, 'no clip, all that this version has, but received 1'],
+  [
+    () => forwardGradient({ clip: 1, perturb: 'activations' }),
+    INVALID,
+    "no clip with perturb: 'activations', where the norm of an estimate is not known before it is made but received 1",
+  ],
+  [() => forwardGradient({ clip: 1, perExample: true }), INVALID, 'no clip with perExample: true'],
+  [
+    () => forwardGradient({ controlVariate: { momentum: 0.9 }, clip: 1 }),
+    INVALID,
+    "no controlVariate with combine: 'projection' or clip, which would bias what it keeps unbiased",
+  ],
+  [
+    () => forwardGradient({ controlVariate: { momentum: 0.9 }, combine: 'projection' }),
+    INVALID,
+    "no controlVariate with combine: 'projection'",
+  ],
+  [
+    () => forwardGradient({ controlVariate: { momentum: 0.9 }, perExample: true }),
+    INVALID,
+    'no controlVariate with perExample: true',
+  ],
+  [
+    () => forwardGradient({ controlVariate: { momentum: 0.9 }, perturb: 'activations' }),
+    INVALID,
+    "no controlVariate with perturb: 'activations', whose directions are not of the parameters alone",
+  ],
+  [
+    () => forwardGradient({ controlVariate: { momentum: 1 } }),
+    INVALID,
+    'controlVariate.momentum to be a finite number',
+  ],
+  [() => forwardGradient({ controlVariate: any({}) }), INVALID, 'received undefined'],
+  [() => forwardGradient({ controlVariate: any(0.9) }), INVALID, '[forwardGradient controlVariate] expected a plain'],
+  [() => spsa({ perturbation: 0 }), INVALID, '[spsa] expected perturbation to be a finite number above 0'],
+  [() => spsa({ perturbation: Number.NaN }), INVALID, 'perturbation'],
+  [() => spsa({ directions: 65 }), INVALID, 'directions to be an integer from 1 to 64'],
+  [() => spsa({ sampler: any('rademacher') }), INVALID, 'sampler to be made by'],
+  [() => spsa(any({ epsilon: 1 })), INVALID, 'only the options sampler, directions, perturbation'],
+  [() => toGradientEstimator('Trainer', 'gradient', { kind: 'spsa', options: { directions: 0 } }), INVALID, '0'],
+  [() => forwardGradient({ clip: 0 }), INVALID, 'clip to be a finite number above 0'],
   [() => forwardGradient({ clip: -1 }), INVALID, 'clip to be a finite number above 0'],
   [() => forwardGradient({ directions: 0 }), INVALID, 'directions to be an integer from 1 to 1024'],
   [() => forwardGradient({ directions: 1025 }), INVALID, '1025'],
@@ -237,7 +291,7 @@ const misuses: Misuse[] = [
   [
     () => toGradientEstimator('Trainer', 'gradient', 'backprop'),
     INVALID,
-    'gradient to be made by backprop or forwardGradient',
+    'gradient to be made by backprop, forwardGradient or spsa',
   ],
   [() => toGradientEstimator('Trainer', 'gradient', backprop), INVALID, 'the function backprop'],
   [() => toGradientEstimator('Trainer', 'gradient', { kind: 'backprop', checkpoint: -3 }), INVALID, 'checkpoint'],

@@ -50,12 +50,15 @@ const opNames = [
   'adam',
   'adamW',
   'directionalGradient',
+  'combine',
+  'tangentDot',
   'full',
   'constant',
   'parameter',
   'input',
   'call',
   'forwardGradient',
+  'spsa',
 ] as const;
 const numberNames = [
   'directions',
@@ -76,8 +79,29 @@ const numberNames = [
   'epsilon',
   'weightDecay',
   'weight',
+  'rate',
+  'project',
+  'clip',
+  'controlVariate',
+  'perturbation',
+  'tangent.kind',
+  'tangent.rank',
 ];
-const listNames = ['shape', 'axis', 'permutation', 'start', 'size', 'before', 'after', 'wrt', 'parameters'];
+const listNames = [
+  'shape',
+  'axis',
+  'permutation',
+  'start',
+  'size',
+  'before',
+  'after',
+  'wrt',
+  'parameters',
+  'kinds',
+  'ranks',
+  'rows',
+  'columns',
+];
 const textNames = ['activation', 'distribution', 'transform', 'sampler', 'dtype', 'name', 'wDot', 'bDot', 'tangent'];
 const texts = [
   'relu',

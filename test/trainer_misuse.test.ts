@@ -94,7 +94,11 @@ const constructor_: Misuse[] = [
   [make({ inputType: 'int32' }), DTYPE, ''],
   [make({ loss: undefined }), INVALID, 'loss to be a function'],
   [make({ loss: 'mse' }), INVALID, '"mse"'],
-  [make({ gradient: undefined }), INVALID, 'gradient to be made by backprop or forwardGradient but received undefined'],
+  [
+    make({ gradient: undefined }),
+    INVALID,
+    'gradient to be made by backprop, forwardGradient or spsa but received undefined',
+  ],
   [make({ gradient: 'backprop' }), INVALID, '"backprop"'],
   [make({ gradient: backprop }), INVALID, 'the function backprop'],
   [

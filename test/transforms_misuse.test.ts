@@ -19,6 +19,7 @@ import {
   nn,
   ops,
   parameter,
+  rademacher,
   sgd,
   tensor,
   type Value,
@@ -303,9 +304,28 @@ add(
   [() => forwardGrad(square, { firstStep: -1 })(vector), INVALID, 'firstStep'],
   [() => forwardGrad(square, { firstStep: 2 ** 32 })(vector), INVALID, 'firstStep'],
   [() => forwardGrad(square, { perturb: 'activations' })(vector), INVALID, 'a loss without a batch axis'],
-  [() => forwardGrad(square, { combine: 'projection' })(vector), INVALID, "combine: 'mean'"],
+  [
+    () => forwardGrad(square, { combine: 'projection', directions: 4 })(vector),
+    INVALID,
+    "[combine] expected at most as many directions as there are parameters (3) with combine: 'projection'",
+  ],
+  [
+    // of two numbers: signs that are equal or opposite in every other step
+    async () => {
+      const two = { combine: 'projection', directions: 2, sampler: rademacher() } as const;
+      const estimate = forwardGrad(square, two);
+      for (let i = 0; i < 64; i++) await estimate(Float32Array.of(1, 2));
+    },
+    'NUMERIC',
+    "independent directions with combine: 'projection' but received directions that are not at step",
+  ],
   [() => forwardGrad(square, { perExample: true })(vector), INVALID, 'a loss without a batch axis'],
-  [() => forwardGrad(square, { clip: 1 })(vector), INVALID, 'no clip'],
+  [
+    () => forwardGrad(square, { controlVariate: { momentum: 0.9 } })(vector),
+    INVALID,
+    'no controlVariate, whose state a Trainer or minimize keeps, but received an object',
+  ],
+  [() => forwardGrad(square, { clip: -1 })(vector), INVALID, 'clip to be a finite number above 0'],
   [
     async () => {
       const last = forwardGrad(square, { firstStep: 2 ** 32 - 1 });
@@ -328,7 +348,7 @@ add(
   [
     () => minimize(square, vector, { ...base, gradient: 'backprop' as Any }),
     INVALID,
-    'gradient to be made by backprop or forwardGradient',
+    'gradient to be made by backprop, forwardGradient or spsa',
   ],
   [() => minimize(square, vector, { ...base, optimizer: sgd as Any }), INVALID, 'optimizer to be made by'],
   [() => minimize(square, vector, { ...base, seed: 0.5 }), INVALID, 'seed'],

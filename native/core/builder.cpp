@@ -1,5 +1,7 @@
 #include "core/builder.h"
 
+#include <algorithm>
+
 #include <cmath>
 
 #include "core/error.h"
@@ -102,6 +104,20 @@ ValueId Builder::unbroadcast(ValueId x, const Shape& to) {
     if (axis < offset || (to[axis - offset] == 1 && from[axis] != 1)) axes.push_back(axis);
   if (!axes.empty()) x = emit("sum", {x}, {{"axis", axes}, {"keepDims", 1.0}});
   return reshape(x, to);
+}
+
+ValueId Builder::joined(std::vector<ValueId> parts, int axis) {
+  const auto most = static_cast<size_t>(getOp("concat").maxInputs);
+  while (parts.size() > 1) {
+    std::vector<ValueId> longer;
+    for (size_t i = 0; i < parts.size(); i += most) {
+      const auto begin = parts.begin() + static_cast<std::ptrdiff_t>(i);
+      const std::vector<ValueId> some(begin, begin + static_cast<std::ptrdiff_t>(std::min(most, parts.size() - i)));
+      longer.push_back(some.size() == 1 ? some[0] : emit("concat", some, {{"axis", double(axis)}}));
+    }
+    parts = longer;
+  }
+  return parts[0];
 }
 
 ValueId Builder::addOrNone(ValueId x, ValueId y) {

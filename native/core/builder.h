@@ -30,6 +30,8 @@ class Builder {
   ValueId broadcast(ValueId x, const Shape& shape);
   /** Sum over the axes along which `shape` was broadcast: the adjoint of broadcast. */
   ValueId unbroadcast(ValueId x, const Shape& shape);
+  /** End to end along an axis, any number of them. */
+  ValueId joined(std::vector<ValueId> parts, int axis);
   /** none is zero. */
   ValueId addOrNone(ValueId x, ValueId y);
   /** A tangent [K, shape] reshaped to [K, 1…, shape] so that it broadcasts against values of `rank` axes. */

@@ -162,11 +162,20 @@ namespace {
 
 void absorbIntoUpdate(const Program& program, const std::vector<int>& uses, Rewrite& rewrite, const Node& node,
                       Values& inputs, Attributes& attributes) {
-  ValueId gradient = node.inputs[3];
+  ValueId gradient = node.inputs[3], rest = none;
   if (gradient == none || uses[gradient] != 1) return;
+  if (program.producerOf(gradient).op->name == "add") {  // of a directional gradient and another, of the same shape
+    const Values& terms = program.producerOf(gradient).inputs;
+    const bool first = program.producerOf(terms[0]).op->name == "directionalGradient";
+    gradient = terms[first ? 0 : 1];
+    rest = terms[first ? 1 : 0];
+    if (program.producerOf(gradient).op->name != "directionalGradient" || uses[gradient] != 1 ||
+        !(program.types[rest] == program.types[gradient]))
+      return;
+  }
   const Node& producer = program.producerOf(gradient);
   if (producer.op->name == "directionalGradient" && isTangent(program.producerOf(producer.inputs[1]))) {
-    inputs[3] = none;
+    inputs[3] = rewrite[rest];
     inputs[4] = rewrite[producer.inputs[0]];
     absorbTangent(attributes, "tangent", program.producerOf(producer.inputs[1]));
   } else if (producer.op->name == "matmul" && producer.attributes.flag("transposeA") &&

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cstring>
-#include <map>
 
 #include "core/op.h"
 #include "core/rewrite.h"
@@ -41,12 +40,8 @@ SlotLayout layoutOf(const Program& program, ValueId value) {
 Program layOutPanels(const Program& program, int64_t panelColumns, bool planes) {
   if (panelColumns == 0) return program;
   Rewrite rewrite(program);
-  std::map<std::pair<ValueId, Phase>, ValueId> copies;  // one a phase: none crosses as tape
-  auto rowByRow = [&](ValueId slot) {
-    auto found = copies.find({slot, rewrite.b.phase});
-    if (found != copies.end()) return found->second;
-    return copies[{slot, rewrite.b.phase}] = rewrite.b.emit(getOp("fromPanels"), {slot}, {})[0];
-  };
+  // One for each reader: a copy that is shared lives from the first to the last of them, as long as a pass or more.
+  auto rowByRow = [&](ValueId slot) { return rewrite.b.emit(getOp("fromPanels"), {slot}, {})[0]; };
   for (const Node& node : program.nodes) {
     if (node.op->name == "parameter") {
       Attributes attributes = node.attributes;

@@ -66,6 +66,8 @@ void Plan::scheduleNodes() {
       if (written < static_cast<int>(node.inputs.size()) && node.inputs[written] != none)
         at = std::max(at, lastReader[rootOf(program_, node.inputs[written])]);
     after[std::min(at, count)].push_back(n);
+    for (ValueId input : node.inputs)  // an update reads too: what it reads is written behind it
+      if (input != none) lastReader[rootOf(program_, input)] = std::max(lastReader[rootOf(program_, input)], at);
   }
   for (size_t n = 0; n <= count; ++n) {
     if (n < count && program_.nodes[n].op->writes.empty()) order_.push_back(n);

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <map>
+#include <set>
 #include <string>
 
 #include "core/error.h"
@@ -210,9 +211,9 @@ BatchAxis axisOf(const Site& site) {
   site.refuse("an op that may mix them");
 }
 
-/** The node that makes the loss of the examples' losses. */
-const Node& lossOf(const Program& program) {
-  const Node& root = program.producerOf(program.outputs[0]);
+/** The node that makes a loss of the examples' losses. */
+const Node& lossOf(const Program& program, size_t loss) {
+  const Node& root = program.producerOf(program.outputs[loss]);
   if (root.op->name != "mean" && root.op->name != "sum")
     fail(
         Code::INVALID_ARGUMENT, root.op->name,
@@ -228,11 +229,12 @@ ExampleView exampleView(const Shape& shape, const BatchAxis& axis, int64_t size)
   return {outer, size, size && outer ? shape.count() / (size * outer) : 0};
 }
 
-Batch trackBatch(const Program& program, const std::vector<int64_t>& batched) {
+Batch trackBatch(const Program& program, const std::vector<int64_t>& batched, size_t losses) {
   Batch batch;
   batch.axes.resize(program.types.size());
   const std::vector<ValueId> inputs = program.inputValues();
-  const Node& root = lossOf(program);
+  std::set<const Node*> roots;
+  for (size_t l = 0; l < losses; ++l) roots.insert(&lossOf(program, l));
   for (int64_t index : batched) {
     if (index < 0 || index >= static_cast<int64_t>(inputs.size()))
       fail(Code::INVALID_ARGUMENT, "input", "batched to list inputs", std::to_string(index));
@@ -246,15 +248,18 @@ Batch trackBatch(const Program& program, const std::vector<int64_t>& batched) {
   for (const Node& node : program.nodes) {
     bool any = false;
     for (ValueId input : node.inputs) any |= input != none && batch.axes[input];
-    if (!any || &node == &root) continue;
+    if (!any || roots.count(&node)) continue;
     BatchAxis axis = axisOf({program, node, batch});
     for (uint32_t i = 0; i < node.outputs; ++i) batch.axes[node.firstOutput + i] = axis;
   }
-  batch.losses = root.inputs[0];
-  if (!batch.axes[batch.losses])
-    fail(Code::INVALID_ARGUMENT, root.op->name,
-         "a loss over the examples of a batch, as an estimator with noise for each example needs,",
-         "a loss without a batch axis");
+  for (size_t l = 0; l < losses; ++l) {
+    const Node& root = lossOf(program, l);
+    batch.losses.push_back(root.inputs[0]);
+    if (!batch.axes[root.inputs[0]])
+      fail(Code::INVALID_ARGUMENT, root.op->name,
+           "a loss over the examples of a batch, as an estimator with noise for each example needs,",
+           "a loss without a batch axis");
+  }
   return batch;
 }
 

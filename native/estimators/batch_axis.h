@@ -17,14 +17,14 @@ struct BatchAxis {
 struct Batch {
   int64_t size = 0;
   std::vector<BatchAxis> axes;  // of every value
-  ValueId losses = none;        // what the loss, output 0, is the mean or the sum of
+  std::vector<ValueId> losses;  // what each loss, one of the first outputs, is the mean or the sum of
 };
 
 /**
  * The inputs numbered in `batched` have the examples along their first axis. INVALID_ARGUMENT, naming the op, where one reduces or mixes
- * examples before the loss's own mean, or where it is not known what it does with them. Each example's loss then depends on its rows alone.
+ * examples before a loss's own mean, or where it is not known what it does with them. Each example's losses then depend on its rows alone.
  */
-Batch trackBatch(const Program& program, const std::vector<int64_t>& batched);
+Batch trackBatch(const Program& program, const std::vector<int64_t>& batched, size_t losses);
 
 /** A shape seen as [o, B, s]. */
 struct ExampleView {

@@ -34,8 +34,11 @@ Program splitActivations(const Program& program) {
 }  // namespace
 
 // With and without fusion a layer is the same: matmul + bias is one layer, and has one noise, also in an unfused plan.
-Examples::Examples(const Node& node) : program(splitActivations(fuseDense(*node.bodies[0]))) {
-  batch = trackBatch(program, *node.attributes.list("batched"));
+Examples::Examples(const Node& node)
+    : program(splitActivations(fuseDense(*node.bodies[0]))),
+      losses(static_cast<size_t>(lossCount(node.attributes))),
+      batch(trackBatch(program, *node.attributes.list("batched"), losses)),
+      reach(program, losses) {
   parameter.assign(program.types.size(), -1);
   const std::vector<int64_t>&wrt = *node.attributes.list("wrt"), &ordinals = *node.attributes.list("parameters");
   const Values inputs = program.inputValues();
@@ -68,6 +71,22 @@ int64_t Examples::firstParameter(const Node& layer) const {
   return first;
 }
 
+namespace {
+
+/** [K, B] of the tangent of a loss's terms. */
+ValueId emitShares(Builder& b, const Examples& examples, size_t loss, ValueId terms) {
+  if (terms == none) return none;
+  const int64_t k = b.shape(terms)[0];
+  ExampleView view = examples.view(examples.batch.losses[loss]);
+  ValueId apart = b.reshape(terms, Shape{k, view.outer, view.size, view.inner});
+  if (view.outer * view.inner != 1) apart = b.emit("sum", {apart}, {{"axis", std::vector<int64_t>{1, 3}}});
+  ValueId shares = b.reshape(apart, Shape{k, view.size});
+  if (examples.program.producerOf(examples.program.outputs[loss]).op->name != "mean") return shares;
+  return b.emit("mul", {shares, b.scalar(1 / double(view.outer * view.size * view.inner))});
+}
+
+}  // namespace
+
 Op noiseOp(const char* name, std::vector<AttributeSpec> attributes, void (*jvp)(JvpContext&)) {
   Op op;
   op.name = name;
@@ -97,8 +116,9 @@ ExamplePass emitExamplePass(ExpandContext& context, const Examples& examples, co
     for (ValueId input : noise[n].inputs) inputs.push_back(noisy[input]);
     noisy.set(node, noisy.b.emit(*noise[n].op, inputs, noise[n].attributes));
   }
+  const Values& losses = examples.batch.losses;
   Values outputs = program.outputs;
-  outputs.push_back(examples.batch.losses);
+  outputs.insert(outputs.end(), losses.begin(), losses.end());
   outputs.insert(outputs.end(), kept.begin(), kept.end());
   Values x = context.x, xDot(context.x.size(), none);
   x.push_back(none);
@@ -106,19 +126,14 @@ ExamplePass emitExamplePass(ExpandContext& context, const Examples& examples, co
   JvpResult result = emitJvp(b, noisy.finish(outputs), x, xDot, k, context.fuse);
 
   ExamplePass pass;
-  const size_t own = program.outputs.size();
-  pass.outputs.assign(result.outputs.begin(), result.outputs.begin() + static_cast<std::ptrdiff_t>(own));
-  pass.values.assign(result.outputs.begin() + static_cast<std::ptrdiff_t>(own) + 1, result.outputs.end());
-  pass.c = result.tangents[0] == none ? b.full(Shape{k}, 0) : result.tangents[0];
-  pass.shares = result.tangents[own];
-  if (pass.shares == none) return pass;
-  ExampleView view = examples.view(examples.batch.losses);
-  ValueId apart = b.reshape(pass.shares, Shape{k, view.outer, view.size, view.inner});
-  if (view.outer * view.inner != 1) apart = b.emit("sum", {apart}, {{"axis", std::vector<int64_t>{1, 3}}});
-  double count = double(view.outer * view.size * view.inner);
-  bool mean = program.producerOf(program.outputs[0]).op->name == "mean";
-  pass.shares = b.reshape(apart, Shape{k, view.size});
-  if (mean) pass.shares = b.emit("mul", {pass.shares, b.scalar(1 / count)});
+  const auto own = static_cast<std::ptrdiff_t>(program.outputs.size());
+  const auto each = static_cast<std::ptrdiff_t>(losses.size());
+  pass.outputs.assign(result.outputs.begin(), result.outputs.begin() + own);
+  pass.values.assign(result.outputs.begin() + own + each, result.outputs.end());
+  for (size_t l = 0; l < losses.size(); ++l) {
+    pass.c.push_back(result.tangents[l] == none ? b.full(Shape{k}, 0) : result.tangents[l]);
+    pass.shares.push_back(emitShares(b, examples, l, result.tangents[program.outputs.size() + l]));
+  }
   return pass;
 }
 

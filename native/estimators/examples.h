@@ -6,6 +6,7 @@
 #include "core/op.h"
 #include "core/rewrite.h"
 #include "estimators/batch_axis.h"
+#include "estimators/losses.h"
 
 namespace pushforward {
 
@@ -15,11 +16,14 @@ namespace pushforward {
  */
 struct Examples {
   Program program;
+  size_t losses;  // its first outputs
   Batch batch;
+  LossReach reach;
   std::vector<int64_t> parameter;  // of every value: the first parameter (its ordinal) that it depends on, −1 for none
 
-  /** {wrt, parameters, batched} of a node that holds the loss program. */
+  /** {wrt, parameters, batched, losses} of a node that holds the loss program. */
   explicit Examples(const Node& node);
+  Examples(const Examples&) = delete;  // reach refers to program
   bool isWeight(ValueId value) const { return value != none && parameter[value] >= 0 && !batch.axes[value]; }
   bool isLayer(const Node& node) const;
   /** The smallest ordinal among the parameters of a layer's weights. */
@@ -44,8 +48,9 @@ Op noiseOp(const char* name, std::vector<AttributeSpec> attributes, void (*jvp)(
 
 struct ExamplePass {
   std::vector<ValueId> outputs;  // of the loss program
-  ValueId c;                     // [K]
-  ValueId shares;  // [K, B]: each example's part of c, by the mean or sum that makes the loss; none for zero
+  std::vector<ValueId> c;        // of each loss, [K]
+  std::vector<ValueId>
+      shares;  // of each loss, [K, B]: each example's part of c, by the mean or sum that makes it; none for zero
   std::vector<ValueId> values;  // of `kept`, in order
 };
 ExamplePass emitExamplePass(ExpandContext& context, const Examples& examples, const std::vector<Noise>& noise,

@@ -1,11 +1,11 @@
-// exampleGradient {rank, directions, wrt, parameters, batched} holds one program f: x₁ … x_n → loss, extras, the loss the mean (or sum) of
-// per-example losses f_i. A low-rank direction V_i of the weights for every example i:
+// exampleGradient {rank, directions, wrt, parameters, batched, losses?} holds one program f: x₁ … x_n → losses, extras, a loss the mean (or sum)
+// of per-example losses f_i. A low-rank direction V_i of the weights for every example i:
 //   żᵢ += Σ_q (xᵢ·a_iq) b_iqᵀ / √r + β_i,   cᵢ = ∇fᵢ·Vᵢ in one pass,   w̄ = (1/B) Σ_i c_i Σ_q a_iq b_iqᵀ / √r = Lᵀ diag(c) R / B,   b̄ = Σ cᵢ βᵢ / B
 // (mean over K directions). L = the a [K·r·B, in] and R = the b [K·r·B, out] are drawn again for the update, which multiplies them out itself: no
 // tangent and no gradient is stored whole, and no pullback runs. An example of several positions (x [B, T, in]) has one V for all of them.
 // Streams 7 and 8, indexed [B, in] and [B, out], direction k·r + q; a vector is β, stream 7 as [B, n], direction k. Parameters that dense
-// layers alone read; a parameter read twice has one V.
-// Outputs: the outputs of f, c [K] (summed over examples), ḡ per entry of wrt.
+// layers alone read; a parameter read twice has one V. Of several losses, c_i is the sum over those that the parameter reaches.
+// Outputs: the outputs of f, c [K] per loss (summed over examples), ḡ per entry of wrt.
 #include <cmath>
 #include <set>
 
@@ -130,11 +130,12 @@ Values expandExampleGradient(ExpandContext& context) {
   const std::vector<int64_t>&wrt = *a.list("wrt"), &parameters = *a.list("parameters");
   const Values inputs = examples.program.inputValues();
   Values outputs = pass.outputs;
-  outputs.push_back(pass.c);
+  outputs.insert(outputs.end(), pass.c.begin(), pass.c.end());
   for (size_t i = 0; i < wrt.size(); ++i) {
     const Shape shape = b.shape(context.x[static_cast<size_t>(wrt[i])]);
-    bool used = pass.shares != none && read.count(inputs[static_cast<size_t>(wrt[i])]);
-    outputs.push_back(!used ? b.full(shape, 0) : emitEstimate(b, shape, parameters[i], pass.shares, k, rank));
+    const ValueId input = inputs[static_cast<size_t>(wrt[i])];
+    const ValueId shares = read.count(input) ? sumOver(b, pass.shares, examples.reach.of(input)) : none;
+    outputs.push_back(shares == none ? b.full(shape, 0) : emitEstimate(b, shape, parameters[i], shares, k, rank));
   }
   b.phase = before;
   return outputs;
@@ -146,7 +147,8 @@ const OpRegistration exampleGradient = [] {
   op.maxInputs = 1 << 16;
   op.attributes = {{"sampler", AttributeKind::text, true},    {"rank", AttributeKind::number},
                    {"directions", AttributeKind::number},     {"wrt", AttributeKind::list, true},
-                   {"parameters", AttributeKind::list, true}, {"batched", AttributeKind::list, true}};
+                   {"parameters", AttributeKind::list, true}, {"batched", AttributeKind::list, true},
+                   {"losses", AttributeKind::number}};
   op.infer = [](const TypeContext& context) { return getOp("forwardGradient").infer(context); };
   op.expand = expandExampleGradient;
   return op;

@@ -6,55 +6,16 @@
 // times a_kq gives a number, which multiplies b_kq.
 #include "ops/conv2d.h"
 
-#include "cpu/gemm/bf16.h"
 #include "cpu/micro.h"
 #include "cpu/parallel.h"
 #include "cpu/tangent_panel.h"
-#include "ops/conv2d_strip.h"
+#include "ops/conv2d_cut.h"
 
 namespace pushforward::cpu::PUSHFORWARD_ISA {
 
 namespace {
 
-constexpr int64_t matrixRoom = 65536;            // floats of a block of w, 256 KB
-constexpr int64_t tangentRoom = 3 * matrixRoom;  // and of all tangents together
-constexpr int64_t maxColumns = microBlock;       // of a block
-constexpr int64_t maxGroup = 64;                 // directions or factors of a pass
-constexpr int64_t groupsTogether = 8;            // in a task
-
-/** How the work is cut: by the shape alone. */
-struct Cut {
-  int64_t pixels, depth, columns;     // of the whole product
-  int64_t depthBlock, columnBlock;    // of a pass
-  int64_t group;                      // directions of a pass
-  int64_t matrix, tangents, factors;  // floats of w, of what is made of ẇ, factors of a pass
-  Grouping grouping;                  // of the pixels
-};
-
-Cut cutOf(const Patches& patches, int64_t batch, int64_t columns, int64_t directions, const TangentOperand& wDot) {
-  Cut cut{};
-  const int64_t depth = patches.depth();
-  cut.grouping = groupingOf(patches, batch);
-  cut.pixels = batch * patches.resultHeight * patches.resultWidth;
-  cut.depth = depth;
-  cut.columns = columns;
-  cut.depthBlock = maximum(16, roundUp(ceilDivide(depth, maximum(1, ceilDivide(depth, maxDepth))), 16));
-  const int64_t room = minimum(matrixRoom / cut.depthBlock, maxColumns) / tileColumns * tileColumns;
-  const int64_t wide = maximum(tileColumns, minimum(roundUp(columns, tileColumns), room));
-  // As equal as can be: 3 blocks of 64, not 128 and 64.
-  cut.columnBlock = roundUp(maximum(1, ceilDivide(columns, maximum(1, ceilDivide(columns, wide)))), tileColumns);
-  cut.matrix = cut.depthBlock * cut.columnBlock;
-  cut.group = minimum(directions, maxGroup);
-  if (wDot.kind == TangentKind::lowRank) {
-    cut.group = minimum(cut.group, maximum(1, maxGroup / wDot.rank));
-    cut.factors = cut.group * wDot.rank;
-    cut.tangents = cut.factors * (cut.depthBlock + cut.columnBlock);
-  } else if (wDot.kind != TangentKind::zero) {
-    cut.group = minimum(cut.group, maximum(1, tangentRoom / cut.matrix));
-    cut.tangents = cut.group * cut.matrix;
-  }
-  return cut;
-}
+constexpr int64_t groupsTogether = 8;  // in a task
 
 struct Convolution {
   const KernelCall& call;
@@ -64,7 +25,6 @@ struct Convolution {
   int64_t directions;
   const MicroProgram *activation, *slope;  // nullptr where there is none
   bool stacked, relu;
-  bool bf16;  // operands of products are rounded when they are packed or fetched
   const float *x = nullptr, *w = nullptr, *b = nullptr, *xDot = nullptr, *wDot = nullptr, *bDot = nullptr;
   float *y = nullptr, *yDot = nullptr;
   float *wPacked = nullptr, *tangents = nullptr, *biases = nullptr, *threadScratch = nullptr;
@@ -78,21 +38,6 @@ struct Convolution {
   bool scattered() const { return lattice.step[0] != 1 || lattice.step[1] != 1; }
   float* rightFactors() const { return tangents + cut.factors * cut.depthBlock; }
 };
-
-/** Of a group: the projections of its blocks on all factors. */
-int64_t projectionsOf(const Cut& cut) { return roundUp(blocksOf(cut.grouping) * cut.factors * tileRows, 16); }
-
-/** Of a group: act' at all results of a pass; or a block of x̄ on its way to a lattice. */
-int64_t slopesOf(const Cut& cut) { return blocksOf(cut.grouping) * tileRows * cut.columnBlock + lanes; }
-
-int64_t threadFloats(const Cut& cut) {
-  return cut.grouping.floats + projectionsOf(cut) + roundUp(slopesOf(cut), 16) + microScratch;
-}
-
-size_t scratchOf(const Cut& cut, int threads) {
-  return static_cast<size_t>(4 *
-                             (cut.matrix + cut.tangents + cut.group * cut.columnBlock + threads * threadFloats(cut)));
-}
 
 /** What a pass covers: columns, directions, depth. */
 struct Pass {
@@ -125,6 +70,7 @@ void packTransposed(const Convolution& v, int64_t begin, int64_t depth, int64_t 
 }
 
 /** Panel `column` of matrix m of a pass: w, then its ẇ_k. */
+template <class Format>
 void makePanel(const Convolution& v, const Pass& pass, int64_t m, int64_t column, int64_t width) {
   const int64_t columns = v.cut.columns, at = pass.column + column;
   float* out = (m == 0 ? v.wPacked : v.tangents + (m - 1) * v.cut.matrix) + column * pass.depth;
@@ -139,7 +85,10 @@ void makePanel(const Convolution& v, const Pass& pass, int64_t m, int64_t column
                      width, out, tileColumns);
     padPanel(out, width, pass.depth);
   }
-  if (v.bf16) roundFloats(out, pass.depth * tileColumns);
+  int64_t rows = 0;
+  forPieces(v.patches, v.cut.grouping, pass.begin, pass.depth, [&](int64_t begin, int64_t length) {
+    rows += Format::finishRows(out + (begin - pass.begin) * tileColumns, width, length, out + rows * tileColumns);
+  });
 }
 
 /** Factors of a direction and its ḃ_k, for the columns and the depth of a pass. */
@@ -162,6 +111,7 @@ void makeVectors(const Convolution& v, const Pass& pass, int64_t direction) {
                      pass.columns, bias, cut.columnBlock);
 }
 
+template <class Format>
 void prepare(const Convolution& v, const Pass& pass) {
   const int64_t panels = ceilDivide(pass.columns, tileColumns);
   const int64_t matrices = 1 + (v.denseTangent() ? pass.directions : 0), units = matrices * panels;
@@ -169,20 +119,21 @@ void prepare(const Convolution& v, const Pass& pass) {
   parallelFor(v.call, units + (vectors ? pass.directions : 0), [&](int64_t unit, int) {
     if (unit >= units) return makeVectors(v, pass, unit - units);
     const int64_t column = unit % panels * tileColumns;
-    makePanel(v, pass, unit / panels, column, minimum(tileColumns, pass.columns - column));
+    makePanel<Format>(v, pass, unit / panels, column, minimum(tileColumns, pass.columns - column));
   });
 }
 
 /** c [rows, columns of the pass] = patches times a matrix of the pass (nullptr: 0), ended. */
-void multiplyBlock(const Pass& pass, const Block& block, const float* matrix, float* c, int64_t cStride,
-                   const Ending& ending) {
+template <class Format>
+void multiplyBlock(const Pass& pass, const Block<typename Format::Element>& block, const float* matrix, float* c,
+                   int64_t cStride, const Ending& ending) {
   const auto along = [](const float* columns, int64_t j) { return columns == nullptr ? nullptr : columns + j; };
   for (int64_t j = 0; j < pass.columns; j += tileColumns) {
     Ending e = ending;
     e.right = along(e.right, j), e.bias = along(e.bias, j), e.slopes = along(e.slopes, j), e.gate = along(e.gate, j);
-    multiplyPieces(block.rows,
-                   {block.pieces, matrix == nullptr ? 0 : block.count, block.rowStep, along(matrix, j * pass.depth),
-                    c + j, cStride, minimum(tileColumns, pass.columns - j), e});
+    Format::multiply(block.rows,
+                     {block.pieces, matrix == nullptr ? 0 : block.count, block.rowStep, along(matrix, j * pass.depth),
+                      c + j, cStride, minimum(tileColumns, pass.columns - j), e});
   }
 }
 
@@ -196,7 +147,7 @@ constexpr int rowsProjected = 7;  // at once, so that so many sums are under way
 
 /** out[i] = scale·Σ_p patch[i][p] a[p] for `rows` neighbours, the first at `offset` of the pieces. */
 template <int rows>
-void projectRows(const Block& block, int64_t offset, const float* a, float scale, float* out) {
+void projectRows(const Block<float>& block, int64_t offset, const float* a, float scale, float* out) {
   Float sum[rows];
 #pragma GCC unroll 16
   for (int i = 0; i < rows; ++i) sum[i] = Float{};
@@ -219,26 +170,28 @@ void projectRows(const Block& block, int64_t offset, const float* a, float scale
 }
 
 template <int most = rowsProjected>
-void projectAtMost(int64_t rows, const Block& block, int64_t offset, const float* a, float scale, float* out) {
+void projectAtMost(int64_t rows, const Block<float>& block, int64_t offset, const float* a, float scale, float* out) {
   if constexpr (most > 1)
     if (rows < most) return projectAtMost<most - 1>(rows, block, offset, a, scale, out);
   projectRows<most>(block, offset, a, scale, out);
 }
 
 /** projection[f][row] of a block on all factors of a pass. */
-void project(const Convolution& v, const Pass& pass, const Block& block, float* projection) {
+template <class Format>
+void project(const Convolution& v, const Pass& pass, const Block<float>& block, float* projection) {
   const float scale = static_cast<float>(1.0 / __builtin_sqrt(static_cast<double>(v.wDotKind.rank)));
   for (int64_t f = 0; f < pass.directions * v.wDotKind.rank; ++f)
     for (int64_t row = 0; row < block.rows; row += rowsProjected)
       projectAtMost(minimum(rowsProjected, block.rows - row), block, row * block.rowStep,
-                    v.leftFactors() + f * v.cut.depthBlock, scale, projection + f * tileRows + row);
+                    v.leftFactors() + f * v.cut.depthBlock, scale, projection + f * Format::rows + row);
 }
 
 /**
  * y holds z = x * w + b: slopes = act'(z) if it is wanted, then y = act(z) if `write`. Rows of slopes are the pass's columns apart. Rows of y
  * that are all columns of it follow each other: they are one line.
  */
-void runActivation(const Convolution& v, const Pass& pass, const Block& block, bool write, float* slopes,
+template <class Element>
+void runActivation(const Convolution& v, const Pass& pass, const Block<Element>& block, bool write, float* slopes,
                    float* scratch) {
   const bool slope = v.slope != nullptr && pass.directions > 0, activation = write && v.activation != nullptr;
   if (!slope && !activation) return;
@@ -256,14 +209,16 @@ void runActivation(const Convolution& v, const Pass& pass, const Block& block, b
 }
 
 /** ẏ_k + Σ_q projection_kq b_kqᵀ, and with the last of the depth slope ⊙ (ẏ_k + ḃ_k). */
-Ending endingOf(const Convolution& v, const Pass& pass, int64_t direction, const Block& block, bool accumulate,
-                const float* projections, const float* slopes) {
+template <class Format>
+Ending endingOf(const Convolution& v, const Pass& pass, int64_t direction, const Block<typename Format::Element>& block,
+                bool accumulate, const float* projections, const float* slopes) {
   const Cut& cut = v.cut;
   Ending ending = accumulating(accumulate);
   if (v.lowRank()) {
     const int64_t rank = v.wDotKind.rank;
     ending.rank = rank;
-    ending.left = projections + (block.index * cut.factors + direction * rank) * tileRows;
+    ending.left = projections + (block.index * cut.factors + direction * rank) * Format::rows;
+    ending.leftStride = Format::rows;
     ending.right = v.rightFactors() + direction * rank * cut.columnBlock;
     ending.rightStride = cut.columnBlock;
   }
@@ -292,46 +247,47 @@ void scatterRows(const Convolution& v, const Pass& pass, const float* tile, int6
   }
 }
 
-/** Rounds fetched patches: a strip, or the rows of a block. */
-void roundPatches(const Convolution& v, const Pass& pass, const Group& group, float* patches) {
-  if (v.cut.grouping.inPlace) return roundFloats(patches, v.cut.grouping.floats);
-  for (int64_t i = 0; i < group.columns; ++i) roundFloats(patches + i * patchStride, pass.depth);
-}
-
 /** A group of pixels, all of a pass. */
+template <class Format>
 void multiplyGroup(const Convolution& v, const Pass& pass, const Group& group, float* scratch) {
+  using Element = typename Format::Element;
   const Cut& cut = v.cut;
-  float *patches = scratch, *projections = patches + cut.grouping.floats;
-  float *slopes = projections + projectionsOf(cut), *micro = slopes + roundUp(slopesOf(cut), 16);
+  Element* patches = reinterpret_cast<Element*>(scratch);
+  float *projections = scratch + patchesOf<Format>(cut), *slopes = projections + projectionsOf<Format>(cut),
+        *micro = slopes + slopesOf<Format>(cut);
   const bool primal = pass.direction == 0, dense = v.denseTangent();
   const bool write = pass.direction + pass.directions >= v.directions;
   const auto fetch = [&](const float* image) {
-    fetchPatches(v.patches, cut.grouping, group, image, pass.begin, pass.depth, patches);
+    fetchPatches<Format>(v.patches, cut.grouping, group, image, pass.begin, pass.depth, patches);
   };
   const auto forAll = [&](const auto& f) {
-    forBlocks(v.patches, cut.grouping, group, pass.begin, pass.depth, patches, f);
+    forBlocks<Format>(v.patches, cut.grouping, group, pass.begin, pass.depth, static_cast<const Element*>(patches), f);
   };
-  const auto slopesAt = [&](const Block& block) { return slopes + block.index * tileRows * pass.columns; };
-  const auto tangent = [&](const Block& block, int64_t k, const float* matrix, bool accumulate, bool end) {
+  const auto slopesAt = [&](const auto& block) { return slopes + block.index * Format::rows * pass.columns; };
+  const auto tangent = [&](const Block<Element>& block, int64_t k, const float* matrix, bool accumulate, bool end) {
     float* to = v.yDot + ((pass.direction + k) * cut.pixels + block.pixel) * cut.columns + pass.column;
-    multiplyBlock(
+    multiplyBlock<Format>(
         pass, block, matrix, to, cut.columns,
-        end ? endingOf(v, pass, k, block, accumulate, projections, slopesAt(block)) : accumulating(accumulate));
+        end ? endingOf<Format>(v, pass, k, block, accumulate, projections, slopesAt(block)) : accumulating(accumulate));
   };
-  if (primal || dense || v.lowRank()) fetch(v.x);
-  if (v.lowRank())
-    forAll([&](const Block& block) { project(v, pass, block, projections + block.index * cut.factors * tileRows); });
-  if (v.bf16) roundPatches(v, pass, group, patches);
-  forAll([&](const Block& block) {
+  if (v.lowRank()) {
+    fetchPatches<FloatElements>(v.patches, cut.grouping, group, v.x, pass.begin, pass.depth, scratch);
+    forBlocks<Format>(v.patches, cut.grouping, group, pass.begin, pass.depth, static_cast<const float*>(scratch),
+                      [&](const Block<float>& block) {
+                        project<Format>(v, pass, block, projections + block.index * cut.factors * Format::rows);
+                      });
+  }
+  if ((primal || dense) && (Format::rounded || !v.lowRank())) fetch(v.x);
+  forAll([&](const Block<Element>& block) {
     if (v.scattered()) {
-      multiplyBlock(pass, block, v.wPacked, slopes, cut.columnBlock, accumulating(false));
+      multiplyBlock<Format>(pass, block, v.wPacked, slopes, cut.columnBlock, accumulating(false));
       return scatterRows(v, pass, slopes, block.pixel, block.rows);
     }
     if (primal) {
       Ending ending = accumulating(!pass.first);
       ending.bias = pass.last && v.b != nullptr ? v.b + pass.column : nullptr;
       ending.clamp = pass.last && v.relu;
-      multiplyBlock(pass, block, v.wPacked, v.y + block.pixel * cut.columns + pass.column, cut.columns, ending);
+      multiplyBlock<Format>(pass, block, v.wPacked, v.y + block.pixel * cut.columns + pass.column, cut.columns, ending);
     }
     if (pass.last) runActivation(v, pass, block, write, slopesAt(block), micro);
     if (v.stacked && !dense) return;
@@ -340,23 +296,26 @@ void multiplyGroup(const Convolution& v, const Pass& pass, const Group& group, f
   });
   for (int64_t k = 0; v.stacked && k < pass.directions; ++k) {
     fetch(v.xDot + (pass.direction + k) * v.imageSize);
-    if (v.bf16) roundPatches(v, pass, group, patches);
-    forAll([&](const Block& block) { tangent(block, k, v.wPacked, dense || !pass.first, true); });
+    forAll([&](const Block<Element>& block) { tangent(block, k, v.wPacked, dense || !pass.first, true); });
   }
 }
 
+template <class Format>
 void runPass(const Convolution& v, const Pass& pass) {
-  prepare(v, pass);
+  prepare<Format>(v, pass);
   const int64_t threads = v.call.parallel == nullptr ? 1 : v.call.parallel->threads;
   const int64_t groups = v.cut.grouping.count;
   const int64_t together = maximum(1, minimum(groupsTogether, groups / (4 * threads)));
   parallelFor(v.call, ceilDivide(groups, together), [&](int64_t task, int thread) {
-    float* scratch = v.threadScratch + thread * threadFloats(v.cut);
+    float* scratch = v.threadScratch + thread * threadFloats<Format>(v.cut);
+    Format::begin();
     for (int64_t i = task * together; i < minimum(groups, (task + 1) * together); ++i)
-      multiplyGroup(v, pass, groupAt(v.patches, v.cut.grouping, v.cut.pixels, i), scratch);
+      multiplyGroup<Format>(v, pass, groupAt(v.patches, v.cut.grouping, v.cut.pixels, i), scratch);
+    Format::end();
   });
 }
 
+template <class Format>
 void run(Convolution& v) {
   const Cut& cut = v.cut;
   if (cut.pixels <= 0 || cut.columns <= 0) return;
@@ -367,18 +326,19 @@ void run(Convolution& v) {
   for (int64_t column = 0; column < cut.columns; column += cut.columnBlock)
     for (int64_t k = 0; k == 0 || k < v.directions; k += maximum(1, cut.group))
       for (int64_t begin = 0; begin == 0 || begin < cut.depth; begin += cut.depthBlock)
-        runPass(v,
-                {column, minimum(cut.columnBlock, cut.columns - column), k, minimum(cut.group, v.directions - k), begin,
-                 minimum(cut.depthBlock, cut.depth - begin), begin == 0, begin + cut.depthBlock >= cut.depth});
+        runPass<Format>(
+            v, {column, minimum(cut.columnBlock, cut.columns - column), k, minimum(cut.group, v.directions - k), begin,
+                minimum(cut.depthBlock, cut.depth - begin), begin == 0, begin + cut.depthBlock >= cut.depth});
 }
 
 const MicroProgram* ifAny(const MicroProgram& program) {
   return program.ops + program.immediates > 0 ? &program : nullptr;
 }
 
+template <class Format>
 Cut cutOf(const Conv2dParameters& p) {
   const Conv2dShape& c = p.shape;
-  return cutOf(patchesOfInput(c), c.batch, c.filters, p.directions, p.wDot);
+  return cutOf<Format>(patchesOfInput(c), c.batch, c.filters, p.directions, p.wDot);
 }
 
 // A stride leaves out all but one of stride² taps at each pixel of x̄. Up to 16 of them, the pixels that have the same taps are a
@@ -388,7 +348,7 @@ constexpr int64_t maxLattices = 16;
 bool onLattices(const Conv2dShape& c) { return c.stride[0] <= maxLattices && c.stride[0] * c.stride[1] <= maxLattices; }
 
 /** f(patches, lattice, cut) for every convolution that x̄ consists of. */
-template <class F>
+template <class Format, class F>
 void forLattices(const Conv2dShape& c, const F& f) {
   const Patches all = patchesOfCotangent(c);
   const int64_t high = onLattices(c) ? minimum(c.stride[0], c.height) : 1,
@@ -397,36 +357,43 @@ void forLattices(const Conv2dShape& c, const F& f) {
     for (int64_t x = 0; x < wide; ++x) {
       Lattice lattice = {{y, x}, {1, 1}, {0, 0}, {1, 1}};
       const Patches patches = onLattices(c) ? onLattice(all, lattice) : all;
-      f(patches, lattice, cutOf(patches, c.batch, c.channels, 0, {}));
+      f(patches, lattice, cutOf<Format>(patches, c.batch, c.channels, 0, {}));
     }
 }
 
+template <class Format>
 size_t convolutionScratch(const void* parameters, int threads) {
-  return scratchOf(cutOf(*static_cast<const Conv2dParameters*>(parameters)), threads);
+  if (!Format::fits(static_cast<const Conv2dParameters*>(parameters)->shape.channels))
+    return convolutionScratch<typename Format::Else>(parameters, threads);
+  return scratchOf<Format>(cutOf<Format>(*static_cast<const Conv2dParameters*>(parameters)), threads);
 }
+template <class Format>
 size_t inputPullbackScratch(const void* parameters, int threads) {
+  if (!Format::fits(static_cast<const Conv2dShape*>(parameters)->filters))
+    return inputPullbackScratch<typename Format::Else>(parameters, threads);
   size_t most = 0;
-  forLattices(*static_cast<const Conv2dShape*>(parameters), [&](const Patches&, const Lattice&, const Cut& cut) {
-    const size_t bytes = scratchOf(cut, threads);
-    most = bytes > most ? bytes : most;
-  });
+  forLattices<Format>(*static_cast<const Conv2dShape*>(parameters),
+                      [&](const Patches&, const Lattice&, const Cut& cut) {
+                        const size_t bytes = scratchOf<Format>(cut, threads);
+                        most = bytes > most ? bytes : most;
+                      });
   return most;
 }
 
-Convolution convolutionOf(const KernelCall& call, bool bf16) {
+template <class Format>
+Convolution convolutionOf(const KernelCall& call) {
   const Conv2dParameters& p = *static_cast<const Conv2dParameters*>(call.parameters);
   const bool stacked = p.xDot.kind == TangentKind::given;
   Convolution v{call,
                 patchesOfInput(p.shape),
-                cutOf(p),
+                cutOf<Format>(p),
                 p.wDot,
                 p.bDot,
                 p.directions,
                 p.relu ? nullptr : ifAny(p.activation),
                 p.relu ? nullptr : ifAny(p.slope),
                 stacked,
-                p.relu != 0,
-                bf16};
+                p.relu != 0};
   v.imageSize = p.shape.batch * p.shape.height * p.shape.width * p.shape.channels;
   v.x = static_cast<const float*>(call.operands[0]);
   v.w = static_cast<const float*>(call.operands[1]);
@@ -434,44 +401,48 @@ Convolution convolutionOf(const KernelCall& call, bool bf16) {
   return v;
 }
 
-template <bool bf16>
-void primal(const KernelCall& call) {
-  Convolution v = convolutionOf(call, bf16);
-  v.y = static_cast<float*>(call.operands[3]);
-  run(v);
+int64_t channelsOf(const KernelCall& call) {
+  return static_cast<const Conv2dParameters*>(call.parameters)->shape.channels;
 }
 
-template <bool bf16>
+template <class Format>
+void primal(const KernelCall& call) {
+  if (!Format::fits(channelsOf(call))) return primal<typename Format::Else>(call);
+  Convolution v = convolutionOf<Format>(call);
+  v.y = static_cast<float*>(call.operands[3]);
+  run<Format>(v);
+}
+
+template <class Format>
 void pushforwardOf(const KernelCall& call) {
-  Convolution v = convolutionOf(call, bf16);
+  if (!Format::fits(channelsOf(call))) return pushforwardOf<typename Format::Else>(call);
+  Convolution v = convolutionOf<Format>(call);
   v.xDot = static_cast<const float*>(call.operands[3]);
   v.wDot = static_cast<const float*>(call.operands[4]);
   v.bDot = static_cast<const float*>(call.operands[5]);
   v.y = static_cast<float*>(call.operands[6]);
   v.yDot = static_cast<float*>(call.operands[7]);
-  run(v);
+  run<Format>(v);
 }
 
-template <bool bf16>
+template <class Format>
 void inputPullback(const KernelCall& call) {
   const Conv2dShape& c = *static_cast<const Conv2dShape*>(call.parameters);
-  forLattices(c, [&](const Patches& patches, const Lattice& lattice, const Cut& cut) {
-    Convolution v{call, patches, cut, {}, {}, 0, nullptr, nullptr, false, false, bf16};
+  if (!Format::fits(c.filters)) return inputPullback<typename Format::Else>(call);
+  forLattices<Format>(c, [&](const Patches& patches, const Lattice& lattice, const Cut& cut) {
+    Convolution v{call, patches, cut, {}, {}, 0, nullptr, nullptr, false, false};
     v.x = static_cast<const float*>(call.operands[0]);
     v.w = static_cast<const float*>(call.operands[1]);
     v.y = static_cast<float*>(call.operands[2]);
     v.whole = &c;
     v.lattice = lattice;
-    run(v);
+    run<Format>(v);
   });
 }
 
-PUSHFORWARD_CPU_KERNEL(conv2d_primal, primal<false>, convolutionScratch)
-PUSHFORWARD_CPU_KERNEL(conv2d_pushforward, pushforwardOf<false>, convolutionScratch)
-PUSHFORWARD_CPU_KERNEL(conv2d_input_pullback, inputPullback<false>, inputPullbackScratch)
-PUSHFORWARD_CPU_KERNEL(conv2d_primal_bf16, primal<true>, convolutionScratch)
-PUSHFORWARD_CPU_KERNEL(conv2d_pushforward_bf16, pushforwardOf<true>, convolutionScratch)
-PUSHFORWARD_CPU_KERNEL(conv2d_input_pullback_bf16, inputPullback<true>, inputPullbackScratch)
+PUSHFORWARD_CONVOLUTION_KERNEL(conv2d_primal, primal, convolutionScratch)
+PUSHFORWARD_CONVOLUTION_KERNEL(conv2d_pushforward, pushforwardOf, convolutionScratch)
+PUSHFORWARD_CONVOLUTION_KERNEL(conv2d_input_pullback, inputPullback, inputPullbackScratch)
 
 }  // namespace
 

@@ -1,7 +1,7 @@
 // Patches of an image, one per pixel of a convolution's result: the left operand of its products; and what copies them into rows, where they
 // cannot be multiplied in place (conv2d_strip.h).
 #pragma once
-#include "cpu/gemm/product.h"
+#include "cpu/gemm/conv_format.h"
 #include "ops/conv2d.h"
 
 namespace pushforward::cpu::PUSHFORWARD_ISA {
@@ -82,18 +82,6 @@ PUSHFORWARD_INLINE Patches onLattice(const Patches& all, Lattice& lattice) {
   return s;
 }
 
-PUSHFORWARD_INLINE void copyFloats(float* to, const float* from, int64_t count) {
-  int64_t i = 0;
-  for (; i + lanes <= count; i += lanes) store(to + i, load(from + i));
-  const int rest = static_cast<int>(count - i);
-  if (rest > 0) storePartial(to + i, loadPartial(from + i, rest), rest);
-}
-PUSHFORWARD_INLINE void zeroFloats(float* to, int64_t count) {
-  int64_t i = 0;
-  for (; i + lanes <= count; i += lanes) store(to + i, Float{});
-  if (i < count) storePartial(to + i, Float{}, static_cast<int>(count - i));
-}
-
 /** Row of the image that result row y meets at tap t, or -1: likewise for columns. */
 PUSHFORWARD_INLINE int64_t meeting(const Patches& s, int axis, int64_t at, int64_t tap, int64_t size) {
   int64_t place = at * s.stride[axis] + tap * s.dilation[axis] - s.padding[axis];
@@ -104,16 +92,17 @@ PUSHFORWARD_INLINE int64_t meeting(const Patches& s, int axis, int64_t at, int64
   return place < size ? (place < 0 ? -1 : place) : -1;
 }
 
-/** Copies elements [begin, begin + count) of the patches of pixels [first, first + rows), counted over all images, `stride` floats apart. */
+/** Copies elements [begin, begin + count) of the patches of pixels [first, first + rows), counted over all images, `stride` elements apart. */
+template <class Format>
 static void gatherPatches(const Patches& s, const float* image, int64_t first, int64_t rows, int64_t begin,
-                          int64_t count, float* out, int64_t stride) {
+                          int64_t count, typename Format::Element* out, int64_t stride) {
   const int64_t line = s.taps[1] * s.channels, firstTap = line == 0 ? 0 : begin / line,
                 within = line == 0 ? 0 : begin % line;
   const bool merged = s.dilation[1] == 1 && s.divide[1] == 1;  // a row of taps is one stretch of the image
   int64_t x = first % s.resultWidth, y = first / s.resultWidth % s.resultHeight,
           n = first / s.resultWidth / s.resultHeight;
   for (int64_t row = 0; row < rows; ++row) {
-    float* to = out + row * stride;
+    typename Format::Element* to = out + row * stride;
     int64_t from = within, left = count;
     for (int64_t ky = firstTap; left > 0; ++ky, from = 0) {
       const int64_t to_ = minimum(line, from + left), size = to_ - from;
@@ -121,22 +110,22 @@ static void gatherPatches(const Patches& s, const float* image, int64_t first, i
       const int64_t iy = meeting(s, 0, y, ky, s.height);
       const float* source = image + (n * s.height + iy) * s.width * s.channels;
       if (iy < 0) {
-        zeroFloats(to, size);
+        Format::zero(to, size);
       } else if (merged) {
         const int64_t start = (x * s.stride[1] - s.padding[1]) * s.channels, end = s.width * s.channels - start;
         const int64_t low = minimum(maximum(-start, from), to_), high = maximum(minimum(end, to_), low);
-        if (low > from) zeroFloats(to, low - from);
-        copyFloats(to + (low - from), source + start + low, high - low);
-        if (high < to_) zeroFloats(to + (high - from), to_ - high);
+        if (low > from) Format::zero(to, low - from);
+        Format::copy(to + (low - from), source + start + low, high - low);
+        if (high < to_) Format::zero(to + (high - from), to_ - high);
       } else {
         for (int64_t at = from; at < to_;) {
           const int64_t kx = at / s.channels, channel = at % s.channels;
           const int64_t piece = minimum(s.channels - channel, to_ - at);
           const int64_t ix = meeting(s, 1, x, kx, s.width);
           if (ix < 0)
-            zeroFloats(to + (at - from), piece);
+            Format::zero(to + (at - from), piece);
           else
-            copyFloats(to + (at - from), source + ix * s.channels + channel, piece);
+            Format::copy(to + (at - from), source + ix * s.channels + channel, piece);
           at += piece;
         }
       }

@@ -3,7 +3,6 @@
 // are some 16 tasks whatever the shape: no number of threads changes a bit. A task takes its pixels a step at a time, a group of conv2d_strip.h,
 // and multiplies the patches by δ as both lie in memory: a column of patches is every stride-th pixel of a strip. Where patches are copied, a
 // step is 256 pixels.
-#include "cpu/gemm/bf16.h"
 #include "cpu/parallel.h"
 #include "ops/conv2d_strip.h"
 
@@ -34,7 +33,7 @@ int64_t limited(int64_t x, int64_t low, int64_t high) { return maximum(low, mini
 Split splitOf(const Conv2dShape& c) {
   Split s{};
   s.patches = patchesOfInput(c);
-  s.grouping = groupingOf(s.patches, c.batch);
+  s.grouping = groupingOf<FloatElements>(s.patches, c.batch);
   s.pixels = c.batch * c.outHeight * c.outWidth;
   s.depth = s.patches.depth();
   s.filters = c.filters;
@@ -53,9 +52,10 @@ Split splitOf(const Conv2dShape& c) {
 
 int64_t partialsOf(const Split& s) { return s.pieces > 1 ? roundUp(s.pieces * s.depth * s.filters, 16) : 0; }
 
-int64_t patchFloats(const Split& s) { return s.grouping.inPlace ? s.grouping.floats : pixelsTogether * copiedStride; }
+int64_t patchFloats(const Split& s) { return s.grouping.inPlace ? s.grouping.elements : pixelsTogether * copiedStride; }
 int64_t threadFloats(const Split& s) { return patchFloats(s) + pixelsTogether * tileColumns; }
 
+template <class Format>
 size_t pullbackScratch(const void* parameters, int threads) {
   const Split s = splitOf(*static_cast<const Conv2dShape*>(parameters));
   return static_cast<size_t>(4 * (partialsOf(s) + threads * threadFloats(s)));
@@ -79,29 +79,34 @@ struct Pixels {
   int64_t first, count, length, apart;
 };
 
-/** Patches of a step: element `row` of the first pixel's at place(row), aStep floats between neighbours, runApart between runs. */
-template <bool bf16, class Place>
+/**
+ * Patches of a step: element `row` of the first pixel's at place(row), aStep floats between neighbours, runApart between runs. What lies there
+ * is the Format's: rows of a tile of steps of pixels.
+ */
+template <class Format, class Place>
 void multiplyStep(const Split& s, const Pixels& step, int64_t begin, int64_t end, int64_t aStep, int64_t runApart,
                   const Place& place, const float* delta, float* panel, float* out, bool accumulate) {
-  Run runs[maxRuns];
+  using Element = typename Format::Terms::Element;
+  constexpr int64_t together = Format::Terms::together, inFloat = sizeof(float) / sizeof(Element);
+  const int64_t runRows = ceilDivide(step.length, together);
+  Run<Element> runs[maxRuns];
   const auto pack = [&](int64_t j, int64_t width) {
     for (int64_t r = 0; r < step.count; ++r)
-      packColumns({delta + (step.first + r * step.apart) * s.filters + j, s.filters, 1}, width, step.length,
-                  panel + r * step.length * tileColumns);
+      Format::packRows({delta + (step.first + r * step.apart) * s.filters + j, s.filters, 1}, width, step.length,
+                       panel + r * runRows * tileColumns);
   };
   const auto multiply = [&](const Rows& rows, int64_t j, bool packed) {
     const float* a = place(rows);
     for (int64_t r = 0; r < step.count; ++r)
-      runs[r] = {a + r * runApart, packed ? panel + r * step.length * tileColumns
-                                          : delta + (step.first + r * step.apart) * s.filters + j};
-    multiplyRuns(rows.count,
-                 {runs, step.count, step.length, aStep, packed ? tileColumns : s.filters,
-                  out + rows.first * s.filters + j, s.filters, minimum(tileColumns, s.filters - j), accumulate});
+      runs[r] = {reinterpret_cast<const Element*>(a + r * runApart),
+                 packed ? panel + r * runRows * tileColumns : delta + (step.first + r * step.apart) * s.filters + j};
+    multiplyRuns<typename Format::Terms>(
+        rows.count, {runs, step.count, step.length, together * aStep * inFloat, packed ? tileColumns : s.filters,
+                     out + rows.first * s.filters + j, s.filters, minimum(tileColumns, s.filters - j), accumulate});
   };
-  if (bf16) {
+  if (Format::rounded) {
     for (int64_t j = 0; j < s.filters; j += tileColumns) {
       pack(j, minimum(tileColumns, s.filters - j));
-      roundFloats(panel, step.count * step.length * tileColumns);
       Rows rows = rowsOf(s, begin);
       for (int64_t i = begin; i < end; ++i, rows = after(s, rows)) multiply(rows, j, true);
     }
@@ -116,42 +121,42 @@ void multiplyStep(const Split& s, const Pixels& step, int64_t begin, int64_t end
 }
 
 /** Blocks [begin, end) of w̄ (+)= patches of a group, in place, times δ. */
-template <bool bf16>
+template <class Format>
 void multiplyStrip(const Split& s, const float* x, int64_t index, int64_t begin, int64_t end, const float* delta,
                    float* scratch, float* out, bool accumulate) {
   const Patches& patches = s.patches;
   const Grouping& g = s.grouping;
   const Group group = groupAt(patches, g, s.pixels, index);
   const int64_t first = rowsOf(s, begin).first, last = rowsOf(s, end - 1).first;
-  fetchPatches(patches, g, group, x, first, last + 1 - first, scratch);
+  fetchPatches<FloatElements>(patches, g, group, x, first, last + 1 - first, scratch);
   const auto place = [&](const Rows& rows) {
-    Stretch piece;
-    piecesOf(patches, g, scratch, rows.first, 1, &piece);
+    Stretch<float> piece;
+    piecesOf<float>(patches, g, scratch, rows.first, 1, &piece);
     return piece.from;
   };
   const Pixels step = {firstPixel(patches, group), group.rows, group.columns, patches.resultWidth};
-  if (bf16) roundFloats(scratch, g.floats);
-  multiplyStep<bf16>(s, step, begin, end, patches.stride[1] * patches.channels, g.pitch, place, delta,
-                     scratch + g.floats, out, accumulate);
+  const int64_t neighbour = rowStepOf(patches, g);
+  Format::finishStrip(scratch, g.elements, neighbour);
+  multiplyStep<Format>(s, step, begin, end, neighbour, g.pitch, place, delta, scratch + g.elements, out, accumulate);
 }
 
 /** The same of 256 pixels, whose patches are copied, some blocks at a time. */
-template <bool bf16>
+template <class Format>
 void multiplyCopied(const Split& s, const float* x, int64_t index, int64_t begin, int64_t end, const float* delta,
                     float* scratch, float* out, bool accumulate) {
   const int64_t first = index * pixelsTogether, count = minimum(pixelsTogether, s.pixels - first);
   for (int64_t i = begin; i < end; i += blocksTogether) {
     const int64_t next = minimum(end, i + blocksTogether), row = rowsOf(s, i).first;
     const Rows last = rowsOf(s, next - 1);
-    gatherPatches(s.patches, x, first, count, row, last.first + last.count - row, scratch, copiedStride);
-    for (int64_t t = 0; bf16 && t < count; ++t) roundFloats(scratch + t * copiedStride, last.first + last.count - row);
-    multiplyStep<bf16>(
+    gatherPatches<FloatElements>(s.patches, x, first, count, row, last.first + last.count - row, scratch, copiedStride);
+    Format::finishStrip(scratch, count * copiedStride, copiedStride);
+    multiplyStep<Format>(
         s, {first, 1, count, 0}, i, next, copiedStride, 0, [&](const Rows& rows) { return scratch + rows.first - row; },
         delta, scratch + patchFloats(s), out, accumulate);
   }
 }
 
-template <bool bf16>
+template <class Format>
 void filterPullback(const KernelCall& call) {
   const Conv2dShape& c = *static_cast<const Conv2dShape*>(call.parameters);
   const float *x = static_cast<const float*>(call.operands[0]), *delta = static_cast<const float*>(call.operands[1]);
@@ -166,9 +171,9 @@ void filterPullback(const KernelCall& call) {
     const int64_t start = piece * s.length, stop = minimum(s.steps, start + s.length);
     float* out = s.pieces > 1 ? partials + piece * s.depth * s.filters : wBar;
     for (int64_t step = start; step < stop; ++step)
-      (s.grouping.inPlace ? multiplyStrip<bf16> : multiplyCopied<bf16>)(s, x, step, begin, end, delta,
-                                                                        scratch + thread * threadFloats(s), out,
-                                                                        step > start);
+      (s.grouping.inPlace ? multiplyStrip<Format> : multiplyCopied<Format>)(s, x, step, begin, end, delta,
+                                                                            scratch + thread * threadFloats(s), out,
+                                                                            step > start);
   });
   if (s.pieces <= 1) return;
   const int64_t count = s.depth * s.filters;
@@ -182,8 +187,7 @@ void filterPullback(const KernelCall& call) {
   });
 }
 
-PUSHFORWARD_CPU_KERNEL(conv2d_filter_pullback, filterPullback<false>, pullbackScratch)
-PUSHFORWARD_CPU_KERNEL(conv2d_filter_pullback_bf16, filterPullback<true>, pullbackScratch)
+PUSHFORWARD_CONVOLUTION_KERNEL(conv2d_filter_pullback, filterPullback, pullbackScratch)
 
 }  // namespace
 

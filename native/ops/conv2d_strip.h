@@ -2,24 +2,23 @@
 // the rows that its taps meet are copied once, padded with zeros, and neighbouring pixels' patches overlap there, `stride` pixels apart. Where
 // that does not do (narrow images, taps or strides far apart, gaps in the image) a group is a block of pixels whose patches are copied.
 #pragma once
-#include "cpu/gemm/conv_tile.h"
 #include "ops/conv2d_patches.h"
 
 namespace pushforward::cpu::PUSHFORWARD_ISA {
 
 constexpr int64_t maxPieces = 64;        // of a patch
-constexpr int64_t stripRoom = 10240;     // floats: 40 KB, which stay in a first-level cache
-constexpr int64_t largestStrip = 65536;  // of a single block
+constexpr int64_t stripRoom = 40960;     // bytes, which stay in a first-level cache
+constexpr int64_t largestStrip = 65536;  // elements, of a single block
 constexpr int64_t groupPixels = 112;     // of a strip at most: their results stay in cache until they are finished
 constexpr int64_t maxDepth = 1024;       // of a patch that is copied
-constexpr int64_t patchStride = maxDepth + 16;  // neighbours begin in different cache sets
+constexpr int64_t patchStride = maxDepth + 32;  // neighbours begin in different cache sets
 
 /** How all pixels are cut into groups: by the shape alone. */
 struct Grouping {
   bool inPlace;
   int64_t rows, columns;        // of a group, at most
   int64_t down, across, count;  // groups of an image along y and x; of all images
-  int64_t pitch, floats;        // of a row of a strip; of what a group needs
+  int64_t pitch, elements;      // of a row of a strip; of what a group needs
 };
 
 /** Pixels [y, y + rows) × [x, x + columns) of the result of an image; if not in place, `columns` pixels from there on. */
@@ -27,11 +26,12 @@ struct Group {
   int64_t image, y, x, rows, columns;
 };
 
-/** At most tileRows neighbouring pixels: the first, counted over all images, and their patches. */
+/** At most Format::rows neighbouring pixels: the first, counted over all images, and their patches. */
+template <class Element>
 struct Block {
   int64_t index, pixel, rows;  // index in its group
   int64_t count, rowStep;
-  Stretch pieces[maxPieces];
+  Stretch<Element> pieces[maxPieces];
 };
 
 /** A row of taps is one piece if nothing lies between them. */
@@ -50,14 +50,15 @@ PUSHFORWARD_INLINE bool staysInPlace(const Patches& s) {
          s.taps[0] * spanOf(s, block) * s.channels <= largestStrip;
 }
 
+template <class Format>
 PUSHFORWARD_INLINE Grouping groupingOf(const Patches& s, int64_t batch) {
   if (!staysInPlace(s)) {
-    const int64_t blocks = ceilDivide(batch * s.resultHeight * s.resultWidth, tileRows);
-    return {false, 1, tileRows, 1, 1, blocks, 0, tileRows * patchStride};
+    const int64_t blocks = ceilDivide(batch * s.resultHeight * s.resultWidth, Format::rows);
+    return {false, 1, Format::rows, 1, 1, blocks, 0, Format::rows * patchStride};
   }
-  const int64_t room = stripRoom / s.channels;  // in pixels
+  const int64_t room = stripRoom / static_cast<int64_t>(sizeof(typename Format::Element)) / s.channels;  // in pixels
   const int64_t fit = (room / s.taps[0] - spanOf(s, 1)) / s.stride[1] + 1;
-  const int64_t wide = maximum(minimum(groupPixels, fit) / tileRows, 1) * tileRows;
+  const int64_t wide = maximum(minimum(groupPixels, fit) / Format::rows, 1) * Format::rows;
   Grouping g{};
   g.inPlace = true;
   g.across = ceilDivide(s.resultWidth, s.resultWidth <= minimum(groupPixels, fit) ? s.resultWidth : wide);
@@ -68,7 +69,7 @@ PUSHFORWARD_INLINE Grouping groupingOf(const Patches& s, int64_t batch) {
   g.rows = ceilDivide(s.resultHeight, maximum(1, g.down));
   g.count = batch * g.down * g.across;
   g.pitch = spanOf(s, g.columns) * s.channels;
-  g.floats = roundUp((g.rows + s.taps[0] - 1) * g.pitch, 16);
+  g.elements = roundUp((g.rows + s.taps[0] - 1) * g.pitch, 16);
   return g;
 }
 
@@ -85,62 +86,82 @@ PUSHFORWARD_INLINE int64_t firstPixel(const Patches& s, const Group& group) {
   return (group.image * s.resultHeight + group.y) * s.resultWidth + group.x;
 }
 
+/** Elements between the patches of neighbours. */
+PUSHFORWARD_INLINE int64_t rowStepOf(const Patches& s, const Grouping& g) {
+  return g.inPlace ? s.stride[1] * s.channels : patchStride;
+}
+
 /** Blocks of the largest group. */
-PUSHFORWARD_INLINE int64_t blocksOf(const Grouping& g) { return g.rows * blockCount(g.columns); }
+template <class Format>
+PUSHFORWARD_INLINE int64_t blocksOf(const Grouping& g) {
+  return g.rows * ceilDivide(g.columns, Format::rows);
+}
 
 /** Row `tap` + r of a strip is what result row r of the group meets at that tap; fills rows [firstTap, lastTap + rows of the group). */
+template <class Format>
 static void fillStrip(const Patches& s, const Grouping& g, const Group& group, const float* image, int64_t firstTap,
-                      int64_t lastTap, float* strip) {
+                      int64_t lastTap, typename Format::Element* strip) {
   const int64_t line = s.width * s.channels, count = spanOf(s, group.columns) * s.channels;
   const int64_t start = (group.x * s.stride[1] - s.padding[1]) * s.channels;
   const int64_t low = maximum(0, minimum(-start, count)), high = maximum(minimum(line - start, count), low);
   for (int64_t i = firstTap; i < lastTap + group.rows; ++i) {
     const int64_t y = group.y * s.stride[0] + i * s.dilation[0] - s.padding[0];
-    float* to = strip + i * g.pitch;
+    typename Format::Element* to = strip + i * g.pitch;
     if (y < 0 || y >= s.height) {
-      zeroFloats(to, count);
+      Format::zero(to, count);
       continue;
     }
-    zeroFloats(to, low);
-    copyFloats(to + low, image + (group.image * s.height + y) * line + start + low, high - low);
-    zeroFloats(to + high, count - high);
+    Format::zero(to, low);
+    Format::copy(to + low, image + (group.image * s.height + y) * line + start + low, high - low);
+    Format::zero(to + high, count - high);
   }
 }
 
 /** Makes elements [begin, begin + depth) of the patches of a group available in `room`. */
+template <class Format>
 PUSHFORWARD_INLINE void fetchPatches(const Patches& s, const Grouping& g, const Group& group, const float* image,
-                                     int64_t begin, int64_t depth, float* room) {
+                                     int64_t begin, int64_t depth, typename Format::Element* room) {
   const int64_t line = s.taps[1] * s.channels;
   if (g.inPlace)
-    fillStrip(s, g, group, image, begin / line, (begin + depth - 1) / line, room);
+    fillStrip<Format>(s, g, group, image, begin / line, (begin + depth - 1) / line, room);
   else
-    gatherPatches(s, image, firstPixel(s, group), group.columns, begin, depth, room, patchStride);
+    gatherPatches<Format>(s, image, firstPixel(s, group), group.columns, begin, depth, room, patchStride);
+}
+
+/** f(begin, length) for every piece of elements [begin, begin + depth) of a patch. */
+template <class F>
+PUSHFORWARD_INLINE void forPieces(const Patches& s, const Grouping& g, int64_t begin, int64_t depth, const F& f) {
+  const int64_t size = g.inPlace ? tapsOfPiece(s) * s.channels : begin + depth;
+  for (int64_t p = begin, length; p < begin + depth; p += length) {
+    length = minimum(size - p % size, begin + depth - p);
+    f(p, length);
+  }
 }
 
 /** Elements [begin, begin + depth) of the patch of the first pixel of a strip. */
-PUSHFORWARD_INLINE int64_t piecesOf(const Patches& s, const Grouping& g, const float* strip, int64_t begin,
-                                    int64_t depth, Stretch* pieces) {
+template <class Element>
+PUSHFORWARD_INLINE int64_t piecesOf(const Patches& s, const Grouping& g, const Element* strip, int64_t begin,
+                                    int64_t depth, Stretch<Element>* pieces) {
   const int64_t taps = tapsOfPiece(s), size = taps * s.channels, perRow = s.taps[1] / taps;
   int64_t count = 0;
-  for (int64_t p = begin; p < begin + depth; p += pieces[count++].length) {
+  forPieces(s, g, begin, depth, [&](int64_t p, int64_t length) {
     const int64_t piece = p / size, within = p % size;
-    pieces[count] = {strip + piece / perRow * g.pitch + piece % perRow * s.dilation[1] * s.channels + within,
-                     minimum(size - within, begin + depth - p)};
-  }
+    pieces[count++] = {strip + piece / perRow * g.pitch + piece % perRow * s.dilation[1] * s.channels + within, length};
+  });
   return count;
 }
 
 /** f(block) for the blocks of a group, whose patches lie in `room`. */
-template <class F>
+template <class Format, class Element, class F>
 PUSHFORWARD_INLINE void forBlocks(const Patches& s, const Grouping& g, const Group& group, int64_t begin, int64_t depth,
-                                  const float* room, const F& f) {
-  Stretch first[maxPieces];
+                                  const Element* room, const F& f) {
+  Stretch<Element> first[maxPieces];
   first[0] = {room, depth};
-  Block block;
+  Block<Element> block;
   block.index = 0;
-  block.rowStep = g.inPlace ? s.stride[1] * s.channels : patchStride;
+  block.rowStep = rowStepOf(s, g);
   block.count = g.inPlace ? piecesOf(s, g, room, begin, depth, first) : 1;
-  const int64_t across = blockCount(group.columns), pixel = firstPixel(s, group);
+  const int64_t across = ceilDivide(group.columns, Format::rows), pixel = firstPixel(s, group);
   for (int64_t row = 0; row < group.rows; ++row)
     for (int64_t i = 0, column = 0; i < across; ++i, column += block.rows, ++block.index) {
       const int64_t offset = row * g.pitch + column * block.rowStep;

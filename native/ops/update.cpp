@@ -2,6 +2,7 @@
 // slots of the store and are overwritten in place; when a guard (the loss, the directional derivatives) is not finite nothing is.
 // Fusion turns a gradient that is made here and used here alone into operands of the kernel, so no gradient buffer exists:
 //   directional  (1/K) Σ c_k v_k of a generated tangent   inputs (parameter, first, second, –, c, –, –, guard…), attributes tangent.…
+//                and that plus another gradient                   (parameter, first, second, g, c, –, –, guard…)
 //   product      xᵀ δ, a dense layer's weight pullback    inputs (parameter, first, second, –, –, x, δ, guard…)
 #include "ops/update.h"
 
@@ -66,6 +67,8 @@ UpdateParameters parametersOf(const PlanContext& context) {
   p.layout = context.layout[0].layout;
   p.momentum = a.number("momentum", 0);
   p.nesterov = a.flag("nesterov");
+  p.ownRate = a.find("rate") != nullptr;
+  p.rate = a.number("rate", 0);
   p.weightDecay = a.number("weightDecay", 0);
   p.beta1 = a.number("beta1", 0.9);
   p.beta2 = a.number("beta2", 0.999);
@@ -112,8 +115,10 @@ Op updateOp(const char* name, std::vector<AttributeSpec> attributes) {
 const AttributeSpec weightDecay{"weightDecay", AttributeKind::number}, beta1{"beta1", AttributeKind::number},
     beta2{"beta2", AttributeKind::number}, epsilon{"epsilon", AttributeKind::number};
 
-const OpRegistration sgd =
-    updateOp("sgd", {{"momentum", AttributeKind::number}, {"nesterov", AttributeKind::number}, weightDecay});
+const OpRegistration sgd = updateOp("sgd", {{"momentum", AttributeKind::number},
+                                            {"nesterov", AttributeKind::number},
+                                            {"rate", AttributeKind::number},
+                                            weightDecay});
 const OpRegistration adam = updateOp("adam", {beta1, beta2, epsilon});
 const OpRegistration adamW = updateOp("adamW", {beta1, beta2, epsilon, weightDecay});
 

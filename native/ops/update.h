@@ -7,7 +7,8 @@
 namespace pushforward {
 
 /**
- * given: operand `gradient`, shaped as the parameter. directional: g = (1/K) Σ_k c_k v_k, v_k regenerated. product: g = xᵀ δ with
+ * given: operand `gradient`, shaped as the parameter. directional: g = (1/K) Σ_k c_k v_k, v_k regenerated, plus `gradient` where that is
+ * there too. product: g = xᵀ δ with
  * x [inner, rows] and δ [inner, n] (the weight pullback of a dense layer), computed panel by panel, never stored whole.
  */
 enum class GradientKind : int32_t { given = 0, directional = 1, product = 2 };
@@ -28,7 +29,8 @@ struct UpdateParameters {
   TangentOperand tangent;
   int64_t inner;
   double momentum, weightDecay, beta1, beta2, epsilon;
-  int32_t nesterov;
+  int32_t nesterov, ownRate;  // ownRate: `rate` stands for the run's
+  double rate;
   WeightLayout layout;
   int32_t guards;
   int64_t guardCount[4];

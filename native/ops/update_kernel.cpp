@@ -33,7 +33,7 @@ static double power(double base, uint64_t exponent) {
 static Coefficients coefficientsOf(const UpdateParameters& p, const RunState& state, Rule rule) {
   Coefficients c;
   const double decay = rule == Rule::adamW ? state.rate * p.weightDecay : p.weightDecay;
-  c.rate = static_cast<float>(state.rate);
+  c.rate = static_cast<float>(p.ownRate != 0 ? p.rate : state.rate);
   c.momentum = static_cast<float>(p.momentum);
   c.weightDecay = static_cast<float>(decay);
   c.beta1 = static_cast<float>(p.beta1);
@@ -279,6 +279,15 @@ static void addFactors(const Update& u, const float* left, const float* right, i
   }
 }
 
+/** g = scale g + the given gradient. */
+static void addGiven(const Update& u, int64_t row, int64_t rows, int64_t column, int64_t columns, float scale,
+                     float* g) {
+  for (int64_t i = 0; i < rows; ++i) {
+    const float* from = u.gradient + (row + i) * u.p.n + column;
+    for (int64_t j = 0; j < columns; ++j) g[i * columns + j] = g[i * columns + j] * scale + from[j];
+  }
+}
+
 /** A piece is some rows, or a part of some; its gradient is drawn into a panel. */
 static void applyDirectional(const Update& u) {
   const UpdateParameters& p = u.p;
@@ -303,6 +312,10 @@ static void applyDirectional(const Update& u) {
       for (int64_t k = 0; k < p.directions; ++k)
         addTangent(u, k, static_cast<float>(double{u.coefficient[k]} / p.directions), row, high, column, wide, other,
                    g);
+    }
+    if (u.gradient != nullptr) {
+      addGiven(u, row, high, column, wide, scale, g);
+      scale = 1.0f;
     }
     if (inPanels(p))
       applyToPanel(u, row, column, high, g, scale);

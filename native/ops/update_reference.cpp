@@ -9,7 +9,7 @@
 
 namespace pushforward::reference {
 
-/** g = (1/K) Σ_k c_k v_k */
+/** g += (1/K) Σ_k c_k v_k */
 static void directional(const UpdateParameters& p, const RunState& state, const double* c, std::vector<double>& g) {
   std::vector<double> v(g.size());
   for (int k = 0; k < p.directions; ++k) {
@@ -42,6 +42,7 @@ static std::vector<double> gradientOf(const KernelCall& call) {
       g.assign(at(3), at(3) + g.size());
       break;
     case GradientKind::directional:
+      if (at(3) != nullptr) g.assign(at(3), at(3) + g.size());
       directional(p, *call.state, at(4), g);
       break;
     case GradientKind::product:
@@ -65,13 +66,14 @@ static void sgd(const KernelCall& call) {
   double *parameter = static_cast<double*>(call.operands[0]), *momentum = static_cast<double*>(call.operands[1]);
   if (!allFinite(call)) return;
   const std::vector<double> gradient = gradientOf<bf16>(call);
+  const double rate = p.ownRate != 0 ? p.rate : call.state->rate;
   for (size_t i = 0; i < gradient.size(); ++i) {
     double g = gradient[i] + p.weightDecay * parameter[i];
     if (momentum != nullptr) {
       momentum[i] = p.momentum * momentum[i] + g;
       g = p.nesterov != 0 ? g + p.momentum * momentum[i] : momentum[i];
     }
-    parameter[i] -= call.state->rate * g;
+    parameter[i] -= rate * g;
   }
 }
 

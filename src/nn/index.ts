@@ -1,6 +1,7 @@
 // The namespace `nn`.
 import * as attention from './attention.ts';
 import * as layers from './layers.ts';
+import * as local from './local.ts';
 import * as recurrent from './recurrent.ts';
 
 export type { TransformerBlockOptions } from './attention.ts';
@@ -11,6 +12,7 @@ export type {
   EmbeddingLayerOptions,
   Model,
 } from './layers.ts';
+export type { BlockOptions, LocalHead, LocalHeadOptions } from './local.ts';
 export { type Initializer, parameter } from './parameter.ts';
 export type { RecurrentOptions } from './recurrent.ts';
 
@@ -18,8 +20,9 @@ export type { RecurrentOptions } from './recurrent.ts';
  * Layers and the ways to put them together.
  * @namespace
  */
-export const nn: typeof layers & typeof recurrent & typeof attention = Object.freeze({
+export const nn: typeof layers & typeof recurrent & typeof attention & typeof local = Object.freeze({
   ...layers,
   ...recurrent,
   ...attention,
+  ...local,
 });

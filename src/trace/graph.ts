@@ -26,6 +26,8 @@ export interface ParameterTable {
   stateNow(state: Value): Value;
   /** In training: `value` replaces `state` at the end of the step, if the step is finite. */
   commit(where: string, state: Value, value: Value): void;
+  /** In training: a prediction of a part of the model, which the Trainer's loss applies to besides the model's output. */
+  addPrediction(where: string, prediction: Value): void;
 }
 
 let open: Graph | undefined;

@@ -17,9 +17,14 @@ export interface TargetForm {
 export interface StepResult {
   /** The step's number, from 0. */
   step: number;
-  /** The batch loss before the update. */
+  /** The batch loss before the update; of a model in blocks, that of its output. */
   loss: number;
-  /** c_k = ∇f·v_k, one per direction; absent under backprop. */
+  /** The losses of `nn.block`'s heads, block by block and group by group; absent where the model has none. */
+  localLosses?: number[];
+  /**
+   * c_k = ∇f·v_k, one per direction; absent under backprop. With local losses, those of the model's output first, then as many for each of
+   * `localLosses`.
+   */
   directionalDerivatives?: number[];
 }
 

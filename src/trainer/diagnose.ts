@@ -1,4 +1,6 @@
 // How good a trainer's gradient estimates are, against the exact gradient of the same batch by reverse mode.
+
+import type { ForwardGradientSettings } from '../estimators/gradient.ts';
 import type { NativeArray } from '../native.ts';
 import type { KnownEstimator } from './training_program.ts';
 
@@ -52,10 +54,16 @@ function predictedVariance(
   estimator: KnownEstimator,
   all: readonly Products[],
   part: readonly Products[],
+  losses: number,
 ): number | undefined {
   if (estimator.kind === 'backprop') return 0;
-  const { sampler, directions, perturb, perExample } = estimator.options;
+  if (losses > 1) return undefined; // it depends on the gradients of each loss
+  const { sampler, directions } = estimator.options;
+  const { perturb, perExample, combine, clip, controlVariate }: Partial<ForwardGradientSettings> =
+    estimator.kind === 'spsa' ? {} : estimator.options;
   if (perturb === 'activations' || perExample) return undefined; // it depends on the gradients of single examples
+  if (combine === 'projection' || clip !== undefined) return undefined; // not linear in the products of c and v
+  if (controlVariate !== undefined) return undefined; // it depends on what s has become
   const { kind, rank = 1 } = sampler;
   const norm = (products: readonly Products[]): number => products.reduce((sum, { exact }) => sum + mean(exact), 0);
   const moment = ({ isVector }: Products): number =>
@@ -66,7 +74,12 @@ function predictedVariance(
   return (shrink * second - norm(part)) / directions;
 }
 
-function diagnosis(estimator: KnownEstimator, all: readonly Products[], part: readonly Products[]): GradientDiagnosis {
+function diagnosis(
+  estimator: KnownEstimator,
+  all: readonly Products[],
+  part: readonly Products[],
+  losses: number,
+): GradientDiagnosis {
   const samples = part[0]?.exact.length ?? 0;
   const total = (of: 'exact' | 'cross' | 'estimate', i: number): number =>
     part.reduce((sum, each) => sum + (each[of][i] as number), 0);
@@ -75,7 +88,7 @@ function diagnosis(estimator: KnownEstimator, all: readonly Products[], part: re
     return { exact, cosine: cross / Math.sqrt(exact * estimate), variance: (estimate - 2 * cross + exact) / exact };
   });
   const exact = mean(at.map((sample) => sample.exact));
-  const variance = predictedVariance(estimator, all, part);
+  const variance = predictedVariance(estimator, all, part, losses);
   return {
     size: part.reduce((sum, { size }) => sum + size, 0),
     gradientNorm: Math.sqrt(exact),
@@ -85,11 +98,12 @@ function diagnosis(estimator: KnownEstimator, all: readonly Products[], part: re
   };
 }
 
-/** The diagnosis from the outputs of a run of diagnosisProgram: the losses, then g·g, g·ĝ, ĝ·ĝ of each parameter. */
+/** The diagnosis from the outputs of a run of diagnosisProgram, whose step has `losses`: the batch loss, then g·g, g·ĝ, ĝ·ĝ of each parameter. */
 export function diagnosisOf(
   estimator: KnownEstimator,
   declared: readonly { readonly name: string; readonly shape: readonly number[] }[],
   outputs: readonly NativeArray[],
+  losses: number,
 ): Diagnosis {
   const all = declared.map(({ shape }, i) => ({
     size: shape.reduce((product, size) => product * size, 1),
@@ -98,13 +112,13 @@ export function diagnosisOf(
     cross: outputs[2 + 3 * i] as NativeArray,
     estimate: outputs[3 + 3 * i] as NativeArray,
   }));
-  const losses = outputs[0] as NativeArray;
+  const found = outputs[0] as NativeArray;
   return {
-    samples: losses.length,
-    loss: mean(losses),
-    total: diagnosis(estimator, all, all),
+    samples: found.length,
+    loss: mean(found),
+    total: diagnosis(estimator, all, all, losses),
     parameters: Object.fromEntries(
-      declared.map(({ name }, i) => [name, diagnosis(estimator, all, all.slice(i, i + 1))]),
+      declared.map(({ name }, i) => [name, diagnosis(estimator, all, all.slice(i, i + 1), losses)]),
     ),
   };
 }

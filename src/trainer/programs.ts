@@ -78,15 +78,15 @@ function inputsOf(graph: Graph, options: ModelOptions, size: number, form: Targe
   ];
 }
 
-function perExample(
-  options: ModelOptions,
-  { declared }: Parameters,
-  x: Value,
-  t: Value,
-): { output: Value; losses: Value } {
+function outputOf(options: ModelOptions, x: Value): Value {
   const output: unknown = options.model(x);
   if (!(output instanceof Value))
     throw new PushforwardError('INVALID_ARGUMENT', 'model', 'a Value to be returned', typeof output);
+  return output;
+}
+
+/** One loss per example. */
+function lossesOf(options: ModelOptions, { declared }: Parameters, output: Value, t: Value): Value {
   const count = declared.length;
   const losses: unknown = options.loss(output, t);
   if (declared.length > count) {
@@ -99,15 +99,15 @@ function perExample(
   }
   if (!(losses instanceof Value))
     throw new PushforwardError('INVALID_ARGUMENT', 'loss', 'a Value to be returned', typeof losses);
-  if (losses.shape.length !== 1 || losses.shape[0] !== x.shape[0]) {
+  if (losses.shape.length !== 1 || losses.shape[0] !== t.shape[0]) {
     throw new PushforwardError(
       'SHAPE_MISMATCH',
       'loss',
-      `one loss per example, [${x.shape[0]}]`,
+      `one loss per example, [${t.shape[0]}]`,
       describeShape(losses.shape),
     );
   }
-  return { output, losses };
+  return losses;
 }
 
 /** inputs, targets → losses [size], and the model's output. */
@@ -115,32 +115,39 @@ export function evaluationProgram(options: ModelOptions, context: TraceContext, 
   const { graph, parameters } = parameterGraph(context);
   return graph.within(() => {
     const [x, t] = inputsOf(graph, options, size, form);
-    const { losses, output } = perExample(options, parameters, x, t);
+    const output = outputOf(options, x);
+    const losses = lossesOf(options, parameters, output, t);
     return graph.finish('evaluate', [losses, output]);
   });
 }
 
-/** The mean loss of a batch, and what the model's states become, as the body of a transformation. */
-function lossBody(
-  options: ModelOptions,
-  parameters: Parameters,
-  graph: Graph,
-  inputs: readonly Value[],
-): { body: Body; states: readonly Value[] } {
+/** The loss program of a step. */
+interface LossBody {
+  /** The mean loss of the batch, those of the blocks' predictions, and what the model's states become: the body of a transformation. */
+  readonly body: Body;
+  /** How many of its outputs are losses. */
+  readonly losses: number;
+  readonly states: readonly Value[];
+}
+
+function lossBody(options: ModelOptions, parameters: Parameters, graph: Graph, inputs: readonly Value[]): LossBody {
   let commits: readonly (readonly [Value, Value])[] = [];
+  let losses = 0;
   const f = (x: Value, t: Value): readonly Value[] => {
-    const loss = mean(perExample(options, parameters, x, t).losses);
+    const outputs = [outputOf(options, x), ...parameters.predictions()];
+    losses = outputs.length;
+    const means = outputs.map((output) => mean(lossesOf(options, parameters, output, t)));
     commits = parameters.commits();
-    return [loss, ...commits.map(([, value]) => value)];
+    return [...means, ...commits.map(([, value]) => value)];
   };
   const structure = { kind: 'array', items: [leaf, leaf] } as const;
   const body = traceBody('training', f as never, structure, inputs, graph.context, graph);
-  return { body, states: commits.map(([state]) => state) };
+  return { body, losses, states: commits.map(([state]) => state) };
 }
 
 /**
  * inputs, targets → loss, then of each parameter that the loss reads g·g, g·ĝ and ĝ·ĝ, g its gradient and ĝ the estimate. `names` are
- * those parameters.
+ * those parameters, `losses` how many the step has.
  */
 export function diagnosisProgram(
   options: ModelOptions,
@@ -148,20 +155,21 @@ export function diagnosisProgram(
   size: number,
   form: TargetForm,
   estimator: KnownEstimator,
-): { graph: Graph; names: readonly string[] } {
+): { graph: Graph; names: readonly string[]; losses: number } {
   const { graph, parameters } = parameterGraph(context);
   return graph.within(() => {
     const inputs = inputsOf(graph, options, size, form);
-    const { body } = lossBody(options, parameters, graph, inputs);
+    const { body, losses } = lossBody(options, parameters, graph, inputs);
     const all = [...inputs, ...body.graph.captured];
-    const exact = emitGradients(graph, parameters, body, all, { kind: 'backprop', checkpoint: false }, batched);
-    const estimates = emitGradients(graph, parameters, body, all, estimator, batched).gradients;
+    const exact = emitGradients(graph, parameters, body, all, { kind: 'backprop', checkpoint: false }, batched, losses);
+    const estimates = emitGradients(graph, parameters, body, all, estimator, batched, losses).gradients;
     const products = exact.gradients.flatMap(({ gradient: g }, i) => {
       const estimate = estimates[i]?.gradient as Value;
       return [g.mul(g), g.mul(estimate), estimate.mul(estimate)].map((product) => product.sum());
     });
     graph.finish('diagnose', [exact.outputs[0] as Value, ...products]);
-    return { graph, names: exact.gradients.map(({ ordinal }) => parameters.declared[ordinal]?.name as string) };
+    const names = exact.gradients.map(({ ordinal }) => parameters.declared[ordinal]?.name as string);
+    return { graph, names, losses };
   });
 }
 
@@ -177,9 +185,9 @@ export function trainingProgram(
   const { graph, parameters } = parameterGraph(context);
   return graph.within(() => {
     const inputs = inputsOf(graph, options, size, form);
-    const { body, states } = lossBody(options, parameters, graph, inputs);
+    const { body, losses, states } = lossBody(options, parameters, graph, inputs);
     const operands = [...inputs, ...body.graph.captured];
-    emitTrainingStep(graph, parameters, body, operands, gradient, optimizer, states, batched);
+    emitTrainingStep(graph, parameters, body, operands, gradient, optimizer, states, batched, losses);
     return graph;
   });
 }

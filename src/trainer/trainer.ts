@@ -20,7 +20,7 @@ import {
   readOptions,
   type Seed,
 } from '../errors.ts';
-import { type GradientEstimator, toGradientEstimator } from '../estimators/gradient.ts';
+import { type GradientEstimator, notFinite, toGradientEstimator } from '../estimators/gradient.ts';
 import type { NativeArray, NativePlan } from '../native.ts';
 import type { Model } from '../nn/index.ts';
 import { type Optimizer, toOptimizer } from '../optimizers.ts';
@@ -62,7 +62,7 @@ export interface TrainerOptions extends Omit<RunOptions, 'signal'> {
   inputType?: 'float32' | 'int32';
   /** One number per example. */
   loss: Loss;
-  /** Made by `forwardGradient` or `backprop`. */
+  /** Made by `forwardGradient`, `backprop` or `spsa`. */
   gradient: GradientEstimator;
   /** Made by `sgd`, `adam` or `adamW`. */
   optimizer: Optimizer;
@@ -234,7 +234,8 @@ export class Trainer implements Disposable {
 
   /**
    * Draws gradient estimates of one batch, at the parameters as they stand, and compares them with its exact gradient by reverse mode:
-   * direction, variance, and what the estimator's formula predicts, by parameter. Nothing is trained. It needs a tape, and gradients of
+   * direction, variance, and what the estimator's formula predicts, by parameter; of a model in blocks, the exact gradient of the sum of its losses.
+   * Nothing is trained. It needs a tape, and gradients of
    * both kinds as buffers, which are freed at its end. Its random numbers are those of steps from 2³¹ on.
    * @param options `samples`: estimates to draw, an integer from 1 to 100,000. Default: 64
    * @throws PushforwardError INVALID_ARGUMENT, SHAPE_MISMATCH, DTYPE_MISMATCH, ABORTED, DISPOSED
@@ -249,7 +250,7 @@ export class Trainer implements Disposable {
     const checked = core.checkedBatch(where, batch);
     const context = traceContext(this.#target, true);
     const form = targetForm(checked);
-    const { graph, names } = diagnosisProgram(this.#options, context, checked.size, form, this.#gradient);
+    const { graph, names, losses } = diagnosisProgram(this.#options, context, checked.size, form, this.#gradient);
     const plan = translate(() => core.engine.session.compile(encodeProgram(graph), this.#target.fuse));
     try {
       translate(() => plan.stage([checked.inputs.data, checked.targets.data] as NativeArray[]));
@@ -259,7 +260,7 @@ export class Trainer implements Disposable {
         this.#run(where, plan, () => runPlan(where, plan, request, signal)),
       );
       const declared = names.map((name) => this.#declared.find((each) => each.name === name) as DeclaredParameter);
-      return diagnosisOf(this.#gradient, declared, outputs);
+      return diagnosisOf(this.#gradient, declared, outputs, losses);
     } finally {
       plan.dispose();
     }
@@ -480,19 +481,14 @@ export class Trainer implements Disposable {
     );
     if (this.#disposed) throw disposed(where);
     this.#steps += result.steps;
-    if (result.numericStep >= 0) {
-      throw new PushforwardError(
-        'NUMERIC',
-        where,
-        'a finite loss and finite directional derivatives',
-        `one that is not at step ${first + result.numericStep}; that step changed nothing`,
-      );
-    }
+    if (result.numericStep >= 0) throw notFinite(where, this.#gradient, first + result.numericStep);
     const [losses, c] = result.outputs as [NativeArray, NativeArray | undefined];
     const directions = c === undefined ? 0 : c.length / result.steps;
+    const count = losses.length / result.steps;
     return Array.from({ length: result.steps }, (_, i) => ({
       step: first + i,
-      loss: losses[i] as number,
+      loss: losses[i * count] as number,
+      ...(count === 1 ? {} : { localLosses: [...losses.subarray(i * count + 1, (i + 1) * count)] }),
       ...(c === undefined ? {} : { directionalDerivatives: [...c.subarray(i * directions, (i + 1) * directions)] }),
     }));
   }

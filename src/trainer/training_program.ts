@@ -1,12 +1,12 @@
 // The programs of training: a loss over parameters, its gradient estimate and the updates, in one plan.
 
 import { PushforwardError } from '../errors.ts';
-import type { ForwardGradientSettings, GradientEstimator } from '../estimators/gradient.ts';
+import type { ForwardGradientSettings, GradientEstimator, SpsaOptions } from '../estimators/gradient.ts';
 import type { AdamOptimizer, SgdOptimizer } from '../optimizers.ts';
 import type { Body } from '../trace/body.ts';
 import { currentGraph, Graph, type ParameterTable, type TraceContext } from '../trace/graph.ts';
 import type { Value } from '../trace/value.ts';
-import { emitForwardGradient } from '../transforms/forward_gradient.ts';
+import { type EmittedEstimate, emitForwardGradient } from '../transforms/forward_gradient.ts';
 
 /** A parameter of the store. */
 export interface DeclaredParameter {
@@ -23,6 +23,7 @@ export class Parameters implements ParameterTable {
   readonly #values = new Map<string, Value>();
   readonly #states = new Map<string, Value>();
   readonly #commits = new Map<Value, Value>();
+  readonly #predictions: Value[] = [];
   readonly declared: DeclaredParameter[] = [];
   readonly declaredStates: DeclaredParameter[] = [];
 
@@ -65,15 +66,28 @@ export class Parameters implements ParameterTable {
   }
 
   commit(where: string, state: Value, value: Value): void {
-    if (currentGraph(where).parent !== this.#root()) {
-      throw new PushforwardError(
-        'INVALID_ARGUMENT',
-        where,
-        'to be called in the model itself in training: its state is written once per step',
-        'a call inside a function that the model transforms',
-      );
-    }
+    this.#assertInModel(where, 'its state is written once per step');
     this.#commits.set(state, value);
+  }
+
+  addPrediction(where: string, prediction: Value): void {
+    this.#assertInModel(where, 'its loss is one of the step');
+    this.#predictions.push(prediction);
+  }
+
+  #assertInModel(where: string, why: string): void {
+    if (currentGraph(where).parent === this.#root()) return;
+    throw new PushforwardError(
+      'INVALID_ARGUMENT',
+      where,
+      `to be called in the model itself in training: ${why}`,
+      'a call inside a function that the model transforms',
+    );
+  }
+
+  /** Those of this trace so far. */
+  predictions(): readonly Value[] {
+    return [...this.#predictions];
   }
 
   /** What this trace commits so far: [slot, value]. */
@@ -109,22 +123,33 @@ export type KnownOptimizer = SgdOptimizer | AdamOptimizer;
 
 /** Gradient estimators as this module reads them. */
 export type KnownEstimator =
-  | Extract<GradientEstimator, { kind: 'backprop' }>
+  | Extract<GradientEstimator, { kind: 'backprop' | 'spsa' }>
   | { readonly kind: 'forwardGradient'; readonly options: ForwardGradientSettings };
+
+/** A parameter's place in the inputs, its ordinal, its gradient. */
+export interface EmittedGradient {
+  readonly input: number;
+  readonly ordinal: number;
+  readonly gradient: Value;
+  /** A control variate's slot, and what a step adds to it. */
+  readonly variate: { readonly slot: Value; readonly shift: Value } | undefined;
+}
 
 /** Gradients of the parameters that a loss reads, as an estimator gives them. */
 export interface EmittedGradients {
-  /** The outputs of the loss program: the loss, then what else it has. */
+  /** The outputs of the loss program: the losses, then what else it has. */
   readonly outputs: readonly Value[];
-  /** c [K] of forward gradients. */
-  readonly c: Value | undefined;
-  /** Of each parameter that is read: its place in the inputs, its ordinal, its gradient. */
-  readonly gradients: readonly { readonly input: number; readonly ordinal: number; readonly gradient: Value }[];
+  /** c [K] of forward gradients, one for each loss; empty under backprop. */
+  readonly c: readonly Value[];
+  /** What a projection, clipping or a control variate makes of c, [K]. */
+  readonly coefficients: Value | undefined;
+  /** Of each parameter that is read. */
+  readonly gradients: readonly EmittedGradient[];
 }
 
 /**
- * Emits the gradients of `body`, whose first output is the loss, with respect to the parameters among its inputs; `batched` are the inputs
- * with the examples along their first axis.
+ * Emits the gradients of `body`, whose first `losses` outputs are losses that are summed, with respect to the parameters among its inputs;
+ * `batched` are the inputs with the examples along their first axis.
  */
 export function emitGradients(
   graph: Graph,
@@ -133,39 +158,88 @@ export function emitGradients(
   inputs: readonly Value[],
   estimator: KnownEstimator,
   batched: readonly number[],
+  losses: number,
 ): EmittedGradients {
   const wrt = inputs.flatMap((input, i) => (parameters.ordinalOf(input) >= 0 ? [i] : []));
   if (wrt.length === 0) {
     throw new PushforwardError('INVALID_ARGUMENT', 'training', 'a loss that depends on at least one parameter', 'none');
   }
   const ordinals = wrt.map((i) => parameters.ordinalOf(inputs[i] as Value));
-  const results = body.outputs.length;
-  let outputs: readonly Value[];
-  let first = results;
-  if (estimator.kind === 'forwardGradient') {
-    outputs = emitForwardGradient(graph, body, inputs, wrt, ordinals, estimator.options, batched);
-    first++;
-  } else {
-    const seeds = body.outputs.map((_, i) => (i === 0 ? graph.operand('training', 1) : null));
-    const { checkpoint } = estimator;
-    const segments = checkpoint === false ? undefined : checkpoint === true ? 0 : checkpoint;
-    outputs = graph.emit('call', [...inputs, ...seeds], { transform: 'vjp', wrt, segments }, [body.graph]);
-  }
+  const varies = estimator.kind === 'forwardGradient' && estimator.options.controlVariate !== undefined;
+  const variates = varies ? ordinals.map((ordinal) => variateOf(graph, parameters, ordinal)) : [];
+  const emitEstimate = (): EmittedEstimate => {
+    if (estimator.kind === 'backprop') return emitReverse(graph, body, inputs, wrt, estimator.checkpoint, losses);
+    if (estimator.kind === 'spsa') return emitSpsa(graph, body, inputs, wrt, ordinals, estimator.options, losses);
+    return emitForwardGradient(graph, body, inputs, wrt, ordinals, estimator.options, batched, losses, variates);
+  };
+  const { gradients, shifts, ...made } = emitEstimate();
   return {
-    outputs,
-    c: first > results ? outputs[results] : undefined,
+    ...made,
     gradients: wrt.map((input, i) => ({
       input,
       ordinal: ordinals[i] as number,
-      gradient: outputs[first + i] as Value,
+      gradient: gradients[i] as Value,
+      variate: varies ? { slot: variates[i] as Value, shift: shifts[i] as Value } : undefined,
     })),
+  };
+}
+
+/** The state of a control variate. It lies row by row, as the kernels that read it do, whatever its parameter's layout. */
+function variateOf(graph: Graph, { declared }: Parameters, ordinal: number): Value {
+  const { name, shape } = declared[ordinal] as DeclaredParameter;
+  return graph.parameter(`state/controlVariate/${name}`, shape);
+}
+
+/** Differences of two passes. */
+function emitSpsa(
+  graph: Graph,
+  body: Body,
+  inputs: readonly Value[],
+  wrt: readonly number[],
+  parameters: readonly number[],
+  { sampler, directions, perturbation }: Readonly<Required<SpsaOptions>>,
+  losses: number,
+): EmittedEstimate {
+  const law = { sampler: sampler.kind, rank: sampler.rank ?? 1, directions };
+  const several = losses > 1 ? { losses } : {};
+  const made = graph.emit('spsa', inputs, { ...law, ...several, wrt, parameters, perturbation }, [body.graph]);
+  const results = body.outputs.length;
+  return {
+    outputs: made.slice(0, results),
+    c: made.slice(results, results + losses),
+    coefficients: undefined,
+    gradients: made.slice(results + losses),
+    shifts: [],
+  };
+}
+
+/** The gradient by reverse mode. */
+function emitReverse(
+  graph: Graph,
+  body: Body,
+  inputs: readonly Value[],
+  wrt: readonly number[],
+  checkpoint: boolean | number,
+  losses: number,
+): EmittedEstimate {
+  const seeds = body.outputs.map((_, i) => (i < losses ? graph.operand('training', 1) : null));
+  const segments = checkpoint === false ? undefined : checkpoint === true ? 0 : checkpoint;
+  const made = graph.emit('call', [...inputs, ...seeds], { transform: 'vjp', wrt, segments }, [body.graph]);
+  const results = body.outputs.length;
+  return {
+    c: [],
+    coefficients: undefined,
+    shifts: [],
+    outputs: made.slice(0, results),
+    gradients: made.slice(results),
   };
 }
 
 /**
  * Emits a training step into a root graph: gradient estimates of the parameters that `body` reads, and their updates. The outputs of
- * `body` are the loss and the values of `commits`, states of the model in the same order; `batched` are the inputs with the examples along
- * their first axis. The graph's outputs become the loss and, for forward gradients, c [K].
+ * `body` are the losses and the values of `commits`, states of the model in the same order; `batched` are the inputs with the examples along
+ * their first axis. The graph's outputs become the loss, or all losses [L], and, for forward gradients, c [K], or [L · K], the losses one
+ * after the other.
  */
 export function emitTrainingStep(
   graph: Graph,
@@ -176,15 +250,36 @@ export function emitTrainingStep(
   optimizer: KnownOptimizer,
   commits: readonly Value[] = [],
   batched: readonly number[] = [],
+  losses = 1,
 ): void {
-  const { outputs, c, gradients } = emitGradients(graph, parameters, body, inputs, gradient, batched);
-  const guards = c === undefined ? [outputs[0] as Value] : [outputs[0] as Value, c];
+  const made = emitGradients(graph, parameters, body, inputs, gradient, batched, losses);
+  const { outputs, c, coefficients, gradients } = made;
+  const results = [outputs.slice(0, losses), c].filter((each) => each.length > 0).map((each) => joined(graph, each));
+  const guards = coefficients === undefined ? results : [...results, coefficients];
   for (const { input, ordinal, gradient: estimate } of gradients) {
     const declared = parameters.declared[ordinal] as DeclaredParameter;
     emitUpdate(graph, optimizer, declared, inputs[input] as Value, estimate, guards);
   }
-  for (const [i, state] of commits.entries()) graph.emit('assign', [state, outputs[1 + i] as Value, ...guards]);
-  graph.finish('training', guards);
+  for (const { variate } of gradients) {
+    if (variate === undefined) continue;
+    graph.emit('sgd', [variate.slot, null, null, variate.shift, null, null, null, ...guards], { rate: -1 });
+  }
+  for (const [i, state] of commits.entries()) graph.emit('assign', [state, outputs[losses + i] as Value, ...guards]);
+  graph.finish('training', results);
+}
+
+/** Operands of concat. */
+const mostJoined = 16;
+
+/** One value as it is; several end to end, as many at a time as concat takes. */
+function joined(graph: Graph, values: readonly Value[]): Value {
+  if (values.length === 1) return values[0] as Value;
+  const rows = values.map((value) => (value.shape.length === 0 ? value.reshape([1]) : value));
+  const parts = Array.from({ length: Math.ceil(rows.length / mostJoined) }, (_, i) => {
+    const part = rows.slice(i * mostJoined, (i + 1) * mostJoined);
+    return part.length === 1 ? (part[0] as Value) : (graph.emit('concat', part, { axis: 0 })[0] as Value);
+  });
+  return joined(graph, parts);
 }
 
 function emitUpdate(

@@ -1,5 +1,13 @@
 // forwardGrad: the paper's estimate of a gradient as a function of data.
-import { assertFunction, assertInteger, assertSeed, readOptions, type Seed } from '../errors.ts';
+import {
+  assertFunction,
+  assertInteger,
+  assertSeed,
+  describe,
+  PushforwardError,
+  readOptions,
+  type Seed,
+} from '../errors.ts';
 import {
   type ForwardGradientOptions,
   type ForwardGradientSettings,
@@ -34,9 +42,23 @@ function nodeOf({ perturb, perExample }: ForwardGradientSettings): string {
   return perExample ? 'exampleGradient' : 'forwardGradient';
 }
 
+/** What an estimator's node gives. */
+export interface EmittedEstimate {
+  /** The outputs of the body: the losses, then what else it has. */
+  readonly outputs: readonly Value[];
+  /** c_k = ∇f·v_k, [K], one for each loss */
+  readonly c: readonly Value[];
+  /** c′ [K] where the estimate is (1/K) Σ c′_k v_k: a projection, or clipped. */
+  readonly coefficients: Value | undefined;
+  /** The estimates, like `wrt`. */
+  readonly gradients: readonly Value[];
+  /** With a control variate s: what is to be added to it, like `wrt`. */
+  readonly shifts: readonly Value[];
+}
+
 /**
- * Emits an estimator's node: [loss, extras…, c [K], estimates of `wrt`…]. `parameters`: the ordinal of each of wrt; `batched`: the inputs
- * that have the examples along their first axis.
+ * Emits an estimator's node. `parameters`: the ordinal of each of wrt; `batched`: the inputs that have the examples along their first axis;
+ * `losses`: how many outputs of `body` are; `variates`: the control variate's s for each of wrt.
  */
 export function emitForwardGradient(
   graph: Graph,
@@ -46,8 +68,11 @@ export function emitForwardGradient(
   parameters: readonly number[],
   settings: ForwardGradientSettings,
   batched: readonly number[] = [],
-): Value[] {
-  const { sampler, directions, exactLast } = settings;
+  losses = 1,
+  variates: readonly Value[] = [],
+): EmittedEstimate {
+  const { sampler, directions, exactLast, combine, clip, controlVariate } = settings;
+  const project = combine === 'projection';
   const node = nodeOf(settings);
   const attributes = {
     sampler: sampler.kind,
@@ -57,8 +82,22 @@ export function emitForwardGradient(
     parameters,
     ...(node === 'forwardGradient' ? {} : { batched }),
     ...(exactLast ? { exactLast } : {}),
+    ...(losses > 1 ? { losses } : {}),
+    ...(project ? { project } : {}),
+    ...(clip === undefined ? {} : { clip }),
+    ...(controlVariate === undefined ? {} : { controlVariate: controlVariate.momentum }),
   };
-  return graph.emit(node, inputs, attributes, [body.graph]);
+  const made = graph.emit(node, [...inputs, ...variates], attributes, [body.graph]);
+  const results = body.outputs.length;
+  const combined = project || clip !== undefined || controlVariate !== undefined;
+  const first = results + losses + (combined ? 1 : 0);
+  return {
+    outputs: made.slice(0, results),
+    c: made.slice(results, results + losses),
+    coefficients: combined ? made[results + losses] : undefined,
+    gradients: made.slice(first, first + wrt.length),
+    shifts: made.slice(first + wrt.length),
+  };
 }
 
 /** Of f's arguments, the leaves outside [start, end) that have an axis: data, the examples along the first axis. */
@@ -96,6 +135,10 @@ export function forwardGrad<A extends Args>(
   const pick = (from: readonly string[]): object =>
     Object.fromEntries(Object.entries(given).filter(([name]) => from.includes(name)));
   const settings = readForwardGradient('forwardGrad', pick(forwardGradientOptionNames));
+  if (settings.controlVariate !== undefined) {
+    const expected = 'no controlVariate, whose state a Trainer or minimize keeps,';
+    throw new PushforwardError('INVALID_ARGUMENT', 'forwardGrad', expected, describe(settings.controlVariate));
+  }
   const run = pick(runOptionNames) as RunOptions;
 
   const onValues = (...args: never[]): unknown => {
@@ -103,7 +146,7 @@ export function forwardGrad<A extends Args>(
     scalarOutput('forwardGrad', called.body);
     const [start, end] = rangeOf('forwardGrad', called, argnum);
     const wrt = Array.from({ length: end - start }, (_, i) => start + i);
-    const outputs = emitForwardGradient(
+    const { outputs, c, coefficients, gradients } = emitForwardGradient(
       called.graph,
       called.body,
       called.inputs,
@@ -112,11 +155,10 @@ export function forwardGrad<A extends Args>(
       settings,
       dataArguments(called, start, end),
     );
-    const [value, c, ...estimates] = outputs;
-    return { value, c, gradient: unflatten(called.structures[argnum] as Structure, estimates) };
+    const gradient = unflatten(called.structures[argnum] as Structure, gradients);
+    return { value: outputs[0], c: c[0], gradient, coefficients: coefficients ?? c[0] };
   };
-  const { sampler, directions, exactLast } = settings;
-  const planKey = `forwardGrad ${nodeOf(settings)} ${exactLast} ${argnum} ${sampler.kind} ${sampler.rank ?? ''} ${directions}`;
+  const planKey = `forwardGrad ${argnum} ${JSON.stringify(settings)}`;
   let next = firstStep;
   return async (...args) => {
     const step = next++;
@@ -130,11 +172,16 @@ export function forwardGrad<A extends Args>(
       seed: key,
       step,
     };
-    const { value, c, gradient } = (await execute(execution, args)) as {
+    const { value, c, gradient, coefficients } = (await execute(execution, args)) as {
       value: Tensor;
       c: Tensor;
       gradient: Result<A[0]>;
+      coefficients: Tensor;
     };
+    if (settings.combine === 'projection' && c.data.every(Number.isFinite) && coefficients.data.some(Number.isNaN)) {
+      const expected = "independent directions with combine: 'projection'";
+      throw new PushforwardError('NUMERIC', 'forwardGrad', expected, `directions that are not at step ${step}`);
+    }
     return { value, gradient, directionalDerivatives: [...c.data], step };
   };
 }

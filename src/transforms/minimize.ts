@@ -1,6 +1,6 @@
 // minimize: the paper's Algorithm 1, or gradient descent, on any traced scalar function, all steps in one native call.
 import { assertFunction, assertInteger, assertSeed, PushforwardError, readOptions, type Seed } from '../errors.ts';
-import { type GradientEstimator, toGradientEstimator } from '../estimators/gradient.ts';
+import { type GradientEstimator, notFinite, toGradientEstimator } from '../estimators/gradient.ts';
 import { type Optimizer, toOptimizer } from '../optimizers.ts';
 import { openSession, type RunOptions, runOptionNames, runPlan, toTarget, translate } from '../plan/engine.ts';
 import { ratesFor } from '../schedules.ts';
@@ -21,7 +21,7 @@ import { leafData, leafType, traceContext } from './execute.ts';
 export interface MinimizeOptions extends RunOptions {
   /** Steps to take, an integer from 1 to 1e8. */
   steps: number;
-  /** Made by `forwardGradient` or `backprop`. */
+  /** Made by `forwardGradient`, `backprop` or `spsa`. */
   gradient: GradientEstimator;
   /** Made by `sgd`, `adam` or `adamW`. */
   optimizer: Optimizer;
@@ -101,14 +101,7 @@ export async function minimize<P>(
       { inputs: [], keyLow, keyHigh, firstStep: 0, steps, rates, ...record },
       signal,
     );
-    if (result.numericStep >= 0) {
-      throw new PushforwardError(
-        'NUMERIC',
-        where,
-        'a finite loss and finite directional derivatives',
-        `one that is not at step ${result.numericStep}; that step changed nothing`,
-      );
-    }
+    if (result.numericStep >= 0) throw notFinite(where, estimator, result.numericStep);
     const tree = (leaf: (name: string, i: number) => Tensor): Result<P> =>
       unflatten(flat.structure, paths.map(leaf)) as Result<P>;
     const shapeOf = (i: number): readonly number[] => types[i]?.shape ?? [];

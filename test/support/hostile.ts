@@ -119,11 +119,13 @@ export function validPrograms(): [name: string, bytes: Uint8Array][] {
       graph.context,
       graph,
     );
-    const settings = { sampler: { kind: 'lowRank', rank: 2 }, directions: 2 } as never;
-    const [value, c, ...estimates] = emitForwardGradient(graph, body, inputs, [1, 2, 3], [0, 1, 2], settings);
+    const sampler = { kind: 'lowRank', rank: 2 };
+    const settings = { sampler, directions: 2, combine: 'projection', clip: 1 } as never;
+    const made = emitForwardGradient(graph, body, inputs, [1, 2, 3], [0, 1, 2], settings);
+    const { coefficients, gradients: estimates } = made;
     const state = graph.parameter('state/momentum/w', [3, 5]);
     const moments = ['m', 'v'].map((name) => graph.parameter(`state/${name}/b`, [5]));
-    const guards = [value!, c!];
+    const guards = [made.outputs[0]!, made.c[0]!, coefficients!];
     graph.emit('sgd', [w, state, null, estimates[0]!, null, null, null, ...guards], {
       momentum: 0.9,
       nesterov: true,

@@ -32,8 +32,11 @@ void roundFloats(float* x, int64_t count);
  */
 void packPairs(Matrix lines, int64_t count, int64_t depth, uint32_t* out, int64_t outStride);
 
-/** A panel of floats [depth, columns], rows tileColumns apart, to pairs, rows tileColumns apart too, in place. */
-void pairPanel(float* panel, int64_t columns, int64_t depth);
+/** A panel of floats [depth, columns], rows tileColumns apart, to pairs, rows tileColumns apart too; `out` may be the panel, or before it. */
+void pairPanel(const float* panel, int64_t columns, int64_t depth, float* out);
+
+/** x[i] becomes the pair of x[i] and x[i + step], or of nothing from `count` on, i < count. */
+void pairAlong(float* x, int64_t count, int64_t step);
 
 /** Words of pairs, as planes have them, to floats, rows tileColumns apart; whole vectors. */
 void unpackPairs(const Lines& words, int64_t depth, float* out);

@@ -86,7 +86,7 @@ struct PairFormat : Bf16Format<PairFormat> {
     padPanel(out, columns, ceilDivide(depth, 2));
   }
   static void finishPanel(float* panel, int64_t columns, int64_t depth) {
-    pairPanel(panel, columns, depth);
+    pairPanel(panel, columns, depth, panel);
     padPanel(panel, columns, ceilDivide(depth, 2));
   }
   static void multiply(const float* a, int64_t rows, int64_t first, int64_t last, int64_t depth, const Panel& b,
@@ -121,7 +121,7 @@ struct TileFormat : Bf16Format<TileFormat> {
     padSteps(out, columns, depth);
   }
   static void finishPanel(float* panel, int64_t columns, int64_t depth) {
-    pairPanel(panel, columns, depth);
+    pairPanel(panel, columns, depth, panel);
     padSteps(panel, columns, depth);
   }
   static void multiply(const float* a, int64_t rows, int64_t first, int64_t last, int64_t depth, const Panel& b,

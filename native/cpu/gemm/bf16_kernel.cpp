@@ -72,12 +72,19 @@ void packPairs(Matrix lines, int64_t count, int64_t depth, uint32_t* out, int64_
   }
 }
 
-void pairPanel(float* panel, int64_t columns, int64_t depth) {
+void pairPanel(const float* panel, int64_t columns, int64_t depth, float* out) {
   for (int64_t p = 0; p < depth; p += 2) {
     const float* from = panel + p * tileColumns;
     pairLines(from, p + 1 < depth ? from + tileColumns : nullptr, columns,
-              reinterpret_cast<uint32_t*>(panel + p / 2 * tileColumns));
+              reinterpret_cast<uint32_t*>(out + p / 2 * tileColumns));
   }
+}
+
+void pairAlong(float* x, int64_t count, int64_t step) {
+  uint32_t* out = reinterpret_cast<uint32_t*>(x);
+  const int64_t paired = count > step ? count - step : 0;
+  pairLines(x, x + step, paired, out);
+  pairLines(x + paired, nullptr, count - paired, out + paired);
 }
 
 void unpackPairs(const Lines& words, int64_t depth, float* out) {

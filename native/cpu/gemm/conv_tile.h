@@ -6,18 +6,51 @@
 
 namespace pushforward::cpu::PUSHFORWARD_ISA {
 
-/** A stretch of `length` floats. */
+/** What a step of depth multiplies: of each operand one float. */
+struct Singles {
+  using Element = float;
+  static constexpr int64_t together = 1;
+
+  __attribute__((always_inline)) static Float left(const Element* a) { return broadcast(*a); }
+  __attribute__((always_inline)) static Float add(Float left, Float right, Float sum) {
+    return multiplyAdd(left, right, sum);
+  }
+};
+
+#if PUSHFORWARD_LANES == 16
+/** Two bf16 that are neighbours, and words of b that hold as many: VDPBF16PS, on `avx512bf16` alone. */
+struct Pairs {
+  using Element = uint16_t;
+  static constexpr int64_t together = 2;
+
+  __attribute__((always_inline)) static Float left(const Element* a) {
+    uint32_t word;
+    __builtin_memcpy(&word, a, sizeof word);
+    return asFloat(broadcast(word));
+  }
+  /** An element without a neighbour: what follows it may be anything, and 0 · ∞ is NaN. */
+  __attribute__((always_inline)) static Float lastLeft(const Element* a) { return asFloat(broadcast(uint32_t{*a})); }
+  __attribute__((always_inline)) static Float add(Float left, Float right, Float sum) {
+    // As text, because a function that may use the intrinsic cannot be inlined into one that may not.
+    __asm__("vdpbf16ps %2, %1, %0" : "+v"(sum) : "v"(left), "v"(right));
+    return sum;
+  }
+};
+#endif
+
+/** A stretch of `length` elements. */
+template <class Element>
 struct Stretch {
-  const float* from;
+  const Element* from;
   int64_t length;
 };
 
 /** What happens to c[i, j] on the way to memory, in this order; nullptr or 0 where it does not. */
 struct Ending {
   bool accumulate;  // + c[i, j]
-  int64_t rank;     // + Σ_q left[q·tileRows + i] right[q·rightStride + j], q < rank
+  int64_t rank;     // + Σ_q left[q·leftStride + i] right[q·rightStride + j], q < rank
   const float *left, *right;
-  int64_t rightStride;
+  int64_t leftStride, rightStride;
   const float* bias;    // + bias[j]
   const float* slopes;  // · slopes[i·slopeStride + j]
   int64_t slopeStride;
@@ -41,7 +74,7 @@ PUSHFORWARD_INLINE void writeColumns(Float (&sum)[rows][vectors], int v, float* 
   };
   if (e.accumulate) forRows([&](int i, Float x) { return get<whole>(c + i * cStride + j, count) + x; });
   for (int64_t q = 0; q < e.rank; ++q) {
-    const float* left = e.left + q * tileRows;
+    const float* left = e.left + q * e.leftStride;
     const Float right = get<whole>(e.right + q * e.rightStride + j, count);
     forRows([&](int i, Float x) { return multiplyAdd(broadcast(left[i]), right, x); });
   }
@@ -76,9 +109,13 @@ PUSHFORWARD_INLINE void writeTile(Float (&sum)[rows][vectors], float* c, int64_t
   }
 }
 
-/** A line of the left operand is the elements of all pieces in turn, `rowStep` floats further on for each row; b is a packed panel. */
+/**
+ * A line of the left operand is the elements of all pieces in turn, `rowStep` elements further on for each row; b is a packed panel, a row
+ * for each step of a piece: an odd one's last step has zeros.
+ */
+template <class Element>
 struct PieceProduct {
-  const Stretch* pieces;
+  const Stretch<Element>* pieces;
   int64_t count, rowStep;
   const float* b;
   float* c;
@@ -87,10 +124,11 @@ struct PieceProduct {
 };
 
 /** c[i, j] = Σ_p a[i, p] b[p, j], ended. */
-template <int rows, int vectors>
-static void multiplyPiecesBy(const PieceProduct& m) {
+template <class Terms, int rows, int vectors>
+static void multiplyPiecesBy(const PieceProduct<typename Terms::Element>& m) {
   // One register of the address serves three rows: base, base + step, base + 2·step are addressing modes.
   constexpr int groups = (rows + 2) / 3;
+  using Element = typename Terms::Element;
   const int64_t step = m.rowStep;
   const float* b = m.b;
   Float sum[rows][vectors];
@@ -99,38 +137,49 @@ static void multiplyPiecesBy(const PieceProduct& m) {
 #pragma GCC unroll 4
     for (int v = 0; v < vectors; ++v) sum[i][v] = Float{};
   for (int64_t piece = 0; piece < m.count; ++piece) {
-    const float* a[groups];
+    const Element* a[groups];
 #pragma GCC unroll 8
     for (int g = 0; g < groups; ++g) {
       a[g] = m.pieces[piece].from + 3 * g * step;
       asm volatile("" : "+r"(a[g]));  // or the compiler keeps an address for every row, on the stack
     }
-    for (int64_t p = m.pieces[piece].length; p > 0; --p) {
+    const auto multiply = [&](const auto& leftAt) __attribute__((always_inline)) {
       Float right[vectors];
 #pragma GCC unroll 4
       for (int v = 0; v < vectors; ++v) right[v] = load(b + v * lanes);
 #pragma GCC unroll 16
       for (int i = 0; i < rows; ++i) {
-        const Float left = broadcast(a[i / 3][i % 3 * step]);
+        const Float left = leftAt(a[i / 3] + i % 3 * step);
 #pragma GCC unroll 4
-        for (int v = 0; v < vectors; ++v) sum[i][v] = multiplyAdd(left, right[v], sum[i][v]);
+        for (int v = 0; v < vectors; ++v) sum[i][v] = Terms::add(left, right[v], sum[i][v]);
       }
-#pragma GCC unroll 8
-      for (int g = 0; g < groups; ++g) ++a[g];
       b += tileColumns;
+    };
+    for (int64_t p = m.pieces[piece].length / Terms::together; p > 0; --p) {
+      multiply(Terms::left);
+#pragma GCC unroll 8
+      for (int g = 0; g < groups; ++g) a[g] += Terms::together;
     }
+    if constexpr (Terms::together > 1)
+      if (m.pieces[piece].length % Terms::together != 0) multiply(Terms::lastLeft);
   }
   writeTile(sum, m.c, m.cStride, m.columns, m.ending);
 }
 
 /** Places of a and b of the first pixel of a run. */
+template <class Element>
 struct Run {
-  const float *a, *b;
+  const Element* a;
+  const float* b;
 };
 
-/** Each run has `pixels` pixels, aStep and bStep floats apart; b has whole vectors, zero beyond the last column. */
+/**
+ * Each run has `pixels` pixels, as many as Terms has `together` in a step, aStep elements and bStep floats apart; rows of a follow each
+ * other. b has whole vectors, zero beyond the last column.
+ */
+template <class Element>
 struct RunProduct {
-  const Run* runs;
+  const Run<Element>* runs;
   int64_t count, pixels, aStep, bStep;
   float* c;
   int64_t cStride, columns;
@@ -138,28 +187,34 @@ struct RunProduct {
 };
 
 /** c[i, j] (+)= Σ over the pixels of all runs of a[i] b[j]. */
-template <int rows, int vectors>
-static void multiplyRunsBy(const RunProduct& m) {
+template <class Terms, int rows, int vectors>
+static void multiplyRunsBy(const RunProduct<typename Terms::Element>& m) {
   Float sum[rows][vectors];
 #pragma GCC unroll 16
   for (int i = 0; i < rows; ++i)
 #pragma GCC unroll 4
     for (int v = 0; v < vectors; ++v) sum[i][v] = Float{};
   for (int64_t run = 0; run < m.count; ++run) {
-    const float *a = m.runs[run].a, *b = m.runs[run].b;
-    for (int64_t p = m.pixels; p > 0; --p) {
+    const typename Terms::Element* a = m.runs[run].a;
+    const float* b = m.runs[run].b;
+    const auto multiply = [&](const auto& leftAt) __attribute__((always_inline)) {
       Float right[vectors];
 #pragma GCC unroll 4
       for (int v = 0; v < vectors; ++v) right[v] = load(b + v * lanes);
 #pragma GCC unroll 16
       for (int i = 0; i < rows; ++i) {
-        const Float left = broadcast(a[i]);
+        const Float left = leftAt(a + i * Terms::together);
 #pragma GCC unroll 4
-        for (int v = 0; v < vectors; ++v) sum[i][v] = multiplyAdd(left, right[v], sum[i][v]);
+        for (int v = 0; v < vectors; ++v) sum[i][v] = Terms::add(left, right[v], sum[i][v]);
       }
+    };
+    for (int64_t p = m.pixels / Terms::together; p > 0; --p) {
+      multiply(Terms::left);
       a += m.aStep;
       b += m.bStep;
     }
+    if constexpr (Terms::together > 1)
+      if (m.pixels % Terms::together != 0) multiply(Terms::lastLeft);
   }
   Ending ending{};
   ending.accumulate = m.accumulate;
@@ -167,17 +222,17 @@ static void multiplyRunsBy(const RunProduct& m) {
 }
 
 /** rows ≤ tileRows, m.columns ≤ tileColumns. */
-template <int most = tileRows>
-PUSHFORWARD_INLINE void multiplyPieces(int64_t rows, const PieceProduct& m) {
+template <class Terms, int most = tileRows>
+PUSHFORWARD_INLINE void multiplyPieces(int64_t rows, const PieceProduct<typename Terms::Element>& m) {
   if constexpr (most > 1)
-    if (rows < most) return multiplyPieces<most - 1>(rows, m);
-  m.columns > lanes ? multiplyPiecesBy<most, tileVectors>(m) : multiplyPiecesBy<most, 1>(m);
+    if (rows < most) return multiplyPieces<Terms, most - 1>(rows, m);
+  m.columns > lanes ? multiplyPiecesBy<Terms, most, tileVectors>(m) : multiplyPiecesBy<Terms, most, 1>(m);
 }
-template <int most = tileRows>
-PUSHFORWARD_INLINE void multiplyRuns(int64_t rows, const RunProduct& m) {
+template <class Terms, int most = tileRows>
+PUSHFORWARD_INLINE void multiplyRuns(int64_t rows, const RunProduct<typename Terms::Element>& m) {
   if constexpr (most > 1)
-    if (rows < most) return multiplyRuns<most - 1>(rows, m);
-  m.columns > lanes ? multiplyRunsBy<most, tileVectors>(m) : multiplyRunsBy<most, 1>(m);
+    if (rows < most) return multiplyRuns<Terms, most - 1>(rows, m);
+  m.columns > lanes ? multiplyRunsBy<Terms, most, tileVectors>(m) : multiplyRunsBy<Terms, most, 1>(m);
 }
 
 }  // namespace pushforward::cpu::PUSHFORWARD_ISA

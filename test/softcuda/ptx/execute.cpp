@@ -79,6 +79,14 @@ void setSpecial(Warp& w, const Program::SpecialRegister& r) {
   }
 }
 
+void setUniform(Warp& w, const Program::SpecialRegister& r) {
+  uint64_t v = specialValue(r.which, *w.block, w.index, 0);
+  if (r.bytes == 8)
+    std::fill_n(w.lanes<uint64_t>(r.offset), kLanes, v);
+  else
+    std::fill_n(w.lanes<uint32_t>(r.offset), kLanes, static_cast<uint32_t>(v));
+}
+
 // One worker thread: a block at a time.
 class Worker {
  public:
@@ -173,7 +181,7 @@ class Worker {
       std::fill_n(w.committed, kLanes, 0);
       std::fill(w.localWritten.begin(), w.localWritten.end(), 0);
       for (const auto& s : program_.specials)
-        if (variesByBlock(s.which)) setSpecial(w, s);
+        if (variesByBlock(s.which)) setUniform(w, s);
     }
   }
 

@@ -162,9 +162,17 @@ void loadParameter(Warp& w, const Instruction& i, uint32_t mask) {
   uint64_t a[kLanes], size = w.program->parameterBytes;
   addresses(w, i, false, a);
   const uint32_t* to = elements(w, i);
+  uint64_t bytes = sizeof(T) * i.count;
+  if (mask == kAll && contiguous(a, 0) && a[0] <= size && bytes <= size - a[0]) {
+    for (unsigned k = 0; k < i.count; ++k) {
+      T x;
+      std::memcpy(&x, w.block->launch->parameters + a[0] + k * sizeof(T), sizeof(T));
+      std::fill_n(w.lanes<SlotOf<T>>(to[k]), kLanes, slot<T>(x));
+    }
+    return;
+  }
   for (unsigned l = 0; l < kLanes; ++l) {
     if (!bit(mask, l)) continue;
-    uint64_t bytes = sizeof(T) * i.count;
     if (a[l] > size || bytes > size - a[l])
       fault(w, FaultKind::OutOfBounds, l,
             "a read at byte " + std::to_string(a[l]) + " of the " + std::to_string(size) + " bytes of parameters");

@@ -36,7 +36,7 @@ struct Instruction {
   uint8_t control = 0;  // may end the warp's turn
 };
 
-enum : uint8_t { kAddress64 = 1, kSigned8 = 2, kSigned16 = 4, kVolatile = 8, kNarrow = 16 };
+enum : uint8_t { kAddress64 = 1, kNarrow = 16 };
 
 enum class Special {
   TidX,
@@ -59,9 +59,6 @@ enum class Special {
   LanemaskLe,
   LanemaskGt,
   LanemaskGe,
-  Clock,
-  Clock64,
-  GlobalTimer,
   SmId,
   NsmId,
   DynamicSharedSize,

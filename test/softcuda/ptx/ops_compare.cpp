@@ -135,12 +135,106 @@ Handler chooseType(Builder& b, const Type& t, bool ftz, std::string_view name, O
   b.fail("unsupported type");
 }
 
+// 16-bit floats, alone or in pairs: immediate is the place in kComparisons.
+constexpr std::string_view kComparisons[] = {"eq",  "ne",  "lt",  "le",  "gt",  "ge",  "equ",
+                                             "neu", "ltu", "leu", "gtu", "geu", "num", "nan"};
+
+bool compareFloats(int64_t comparison, float a, float b) {
+  switch (comparison) {
+    case 0:
+      return Equal::run(a, b);
+    case 1:
+      return NotEqual::run(a, b);
+    case 2:
+      return Less::run(a, b);
+    case 3:
+      return LessEqual::run(a, b);
+    case 4:
+      return Greater::run(a, b);
+    case 5:
+      return GreaterEqual::run(a, b);
+    case 6:
+      return EqualU::run(a, b);
+    case 7:
+      return NotEqualU::run(a, b);
+    case 8:
+      return LessU::run(a, b);
+    case 9:
+      return LessEqualU::run(a, b);
+    case 10:
+      return GreaterU::run(a, b);
+    case 11:
+      return GreaterEqualU::run(a, b);
+    case 12:
+      return Numbers::run(a, b);
+    default:
+      return NaNs::run(a, b);
+  }
+}
+
+template <class F>
+bool compareHalf(const Instruction& i, uint32_t a, uint32_t b) {
+  return compareFloats(i.immediate, F::decode(static_cast<uint16_t>(a)), F::decode(static_cast<uint16_t>(b)));
+}
+
+// 1 or 0 in the format itself
+template <class F, bool pair>
+void setShort(Warp& w, const Instruction& i, uint32_t mask) {
+  uint32_t* d = w.lanes<uint32_t>(i.d);
+  const uint32_t *a = w.lanes<uint32_t>(i.a), *b = w.lanes<uint32_t>(i.b);
+  const uint32_t one = F::encode(1);
+  for (unsigned l = 0; l < kLanes; ++l) {
+    if (!bit(mask, l)) continue;
+    uint32_t low = compareHalf<F>(i, a[l], b[l]) ? one : 0;
+    uint32_t high = pair && compareHalf<F>(i, a[l] >> 16, b[l] >> 16) ? one : 0;
+    d[l] = low | high << 16;
+  }
+}
+// d: predicate of the low halves, extra: of the high ones
+template <class F>
+void setPredicatePair(Warp& w, const Instruction& i, uint32_t mask) {
+  const uint32_t *a = w.lanes<uint32_t>(i.a), *b = w.lanes<uint32_t>(i.b);
+  uint32_t low = 0, high = 0;
+  for (unsigned l = 0; l < kLanes; ++l) {
+    low |= static_cast<uint32_t>(compareHalf<F>(i, a[l], b[l])) << l;
+    high |= static_cast<uint32_t>(compareHalf<F>(i, a[l] >> 16, b[l] >> 16)) << l;
+  }
+  w.predicates[i.d] = (w.predicates[i.d] & ~mask) | (low & mask);
+  w.predicates[i.extra] = (w.predicates[i.extra] & ~mask) | (high & mask);
+}
+
+void decodeSetShort(Builder& b, Opcode o, const Type& t, bool toPredicate) {
+  bool pair = t.kind == 'H' || t.kind == 'N', half = t.kind == 'h' || t.kind == 'H';
+  Instruction i;
+  for (i.immediate = 0; i.immediate < 14 && !o.take(kComparisons[i.immediate]);) ++i.immediate;
+  if (i.immediate == 14) b.failModifier(o);
+  b.finish(o);
+  b.expectOperands(3, 3);
+  i.a = b.source(b.operand(1), 4);
+  i.b = b.source(b.operand(2), 4);
+  if (toPredicate) {
+    const Operand& d = b.operand(0);
+    if (d.kind != Operand::Pair) b.fail("expected two predicates");
+    i.run = half ? setPredicatePair<Half> : setPredicatePair<Bfloat>;
+    i.d = b.predicate(d.items[0]);
+    i.extra = b.predicate(d.items[1]);
+  } else {
+    i.run = half ? (pair ? setShort<Half, true> : setShort<Half, false>)
+                 : (pair ? setShort<Bfloat, true> : setShort<Bfloat, false>);
+    i.d = b.destination(b.operand(0), 4);
+  }
+  b.emit(i);
+}
+
 void decodeSet(Builder& b, Opcode o) {
   bool toPredicate = o.base() == "setp";
   Type t = b.type(o.takeLast());
   Output output = kPredicate;
+  if (toPredicate && (t.kind == 'H' || t.kind == 'N')) return decodeSetShort(b, o, t, true);
   if (!toPredicate) {
     Type d = b.type(o.takeLast());
+    if (d.kind == t.kind && (t.kind == 'h' || t.kind == 'H' || t.kind == 'n' || t.kind == 'N'))
+      return decodeSetShort(b, o, t, false);
     if (d.bits != 32 || d.kind == 'H' || d.kind == 'N') b.fail("unsupported type of the result");
     output = d.kind == 'f' ? kFloat : kMask;
   }

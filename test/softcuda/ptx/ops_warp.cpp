@@ -310,7 +310,8 @@ void decodeBarrier(Builder& b, Opcode o) {
 // What this block has written so far may be read by a block that learns of it through an atomic operation.
 void fence(Warp& w, const Instruction&, uint32_t) {
   Block& block = *w.block;
-  synchroniseWarp(w);
+  if (block.time < kMaxTime) ++block.time;
+  setClock(w);
   block.launch->released[block.index].store(block.time << kTimeShift, std::memory_order_release);
 }
 void nothing(Warp&, const Instruction&, uint32_t) {}

@@ -590,4 +590,87 @@ TEST(sixteen_bit_floats) {
   }
 }
 
+TEST(rarer_integer_opcodes) {
+  auto highest = [](auto a) {
+    using T = decltype(a);
+    std::make_unsigned_t<T> v = a < 0 ? ~a : a;
+    uint32_t r = ~0u;
+    for (unsigned k = 0; k < sizeof(T) * 8; ++k)
+      if (v >> k & 1) r = k;
+    return r;
+  };
+  unary<uint32_t, uint32_t>("bfind.u32", highest);
+  unary<uint32_t, int32_t>("bfind.s32", highest);
+  unary<uint32_t, uint64_t>("bfind.u64", highest);
+  unary<uint32_t, int32_t>("bfind.shiftamt.s32", [=](int32_t a) { return highest(a) == ~0u ? ~0u : 31 - highest(a); });
+  unary<int32_t, int32_t>("abs.s32",
+                          [](int32_t a) { return a < 0 ? static_cast<int32_t>(0u - static_cast<uint32_t>(a)) : a; });
+  unary<int64_t, int64_t>("neg.s64", [](int64_t a) { return static_cast<int64_t>(0ull - static_cast<uint64_t>(a)); });
+  unary<uint32_t, uint32_t>("cnot.b32", [](uint32_t a) { return a ? 0u : 1u; });
+  binary<int32_t, int32_t, int32_t>("add.sat.s32", [](int32_t a, int32_t b) {
+    return static_cast<int32_t>(std::clamp<int64_t>(int64_t{a} + b, INT32_MIN, INT32_MAX));
+  });
+  binary<int32_t, int32_t, int32_t>("mul24.lo.s32", [](int32_t a, int32_t b) {
+    int64_t x = static_cast<int32_t>(static_cast<uint32_t>(a) << 8) >> 8,
+            y = static_cast<int32_t>(static_cast<uint32_t>(b) << 8) >> 8;
+    return static_cast<int32_t>(x * y);
+  });
+  ternary<uint32_t, int32_t, int32_t, uint32_t>("sad.s32", [](int32_t a, int32_t b, uint32_t c) {
+    return static_cast<uint32_t>(c + static_cast<uint64_t>(a < b ? int64_t{b} - a : int64_t{a} - b));
+  });
+  ternary<int32_t, uint32_t, uint32_t, int32_t>("dp4a.s32.u32", [](uint32_t a, uint32_t b, int32_t c) {
+    int64_t s = c;
+    for (int k = 0; k < 4; ++k) s += static_cast<int8_t>(a >> 8 * k) * static_cast<int>(b >> 8 * k & 255);
+    return static_cast<int32_t>(s);
+  });
+  ternary<uint32_t, uint32_t, uint32_t, int32_t>("slct.b32.s32",
+                                                 [](uint32_t a, uint32_t b, int32_t c) { return c >= 0 ? a : b; });
+  ternary<uint32_t, uint32_t, uint32_t, float>("slct.b32.f32",
+                                               [](uint32_t a, uint32_t b, float c) { return c >= 0 ? a : b; });
+}
+TEST(sets_and_properties) {
+  binary<uint32_t, float, float>("set.lt.u32.f32", [](float a, float b) { return a < b ? ~0u : 0u; });
+  binary<float, float, float>("set.geu.f32.f32", [](float a, float b) { return a < b ? 0.0f : 1.0f; });
+  auto property = [](const char* name, bool (*f)(float)) {
+    compare<uint32_t>(
+        std::string("testp.") + name + ".f32 %p, %a; selp.b32 %d, 1, 0, %p;", [=](float a) { return f(a) ? 1u : 0u; },
+        operands<float>());
+  };
+  property("finite", [](float a) { return std::isfinite(a); });
+  property("infinite", [](float a) { return std::isinf(a); });
+  property("number", [](float a) { return a == a; });
+  property("notanumber", [](float a) { return a != a; });
+  property("normal", [](float a) { return std::isnormal(a); });
+  property("subnormal", [](float a) { return std::fpclassify(a) == FP_SUBNORMAL; });
+}
+// Both halves of a pair are what the single opcode gives.
+TEST(pairs_of_sixteen_bit_floats) {
+  std::vector<uint32_t> a, b, c;
+  for (int n = 0; n < 8000; ++n) a.push_back(randomBits()), b.push_back(randomBits()), c.push_back(randomBits());
+  std::vector<uint16_t> halves[2][3];
+  for (int h = 0; h < 2; ++h)
+    for (size_t i = 0; i < a.size(); ++i) {
+      halves[h][0].push_back(static_cast<uint16_t>(a[i] >> 16 * h));
+      halves[h][1].push_back(static_cast<uint16_t>(b[i] >> 16 * h));
+      halves[h][2].push_back(static_cast<uint16_t>(c[i] >> 16 * h));
+    }
+  for (std::string op : {"add.f16", "sub.f16", "mul.f16", "min.f16", "max.NaN.f16", "add.ftz.f16", "mul.sat.f16",
+                         "min.bf16", "max.bf16", "set.lt.f16.f16", "set.geu.bf16.bf16"}) {
+    size_t dot = op.find(op.find("bf16") != std::string::npos ? "bf16" : "f16");
+    std::string type = op.substr(dot, op.find("f16", dot) + 3 - dot);
+    std::string pair = op.substr(0, dot) + type + "x2" + (op.substr(0, 3) == "set" ? "." + type + "x2" : "");
+    std::vector<uint16_t> r[2];
+    for (int h = 0; h < 2; ++h) r[h] = evaluate<uint16_t>(op + " %d, %a, %b;", halves[h][0], halves[h][1]);
+    std::vector<uint32_t> expected(a.size());
+    for (size_t i = 0; i < a.size(); ++i) expected[i] = r[0][i] | static_cast<uint32_t>(r[1][i]) << 16;
+    EXPECT(evaluate<uint32_t>(pair + " %d, %a, %b;", a, b) == expected);
+  }
+  std::vector<uint16_t> r[2];
+  for (int h = 0; h < 2; ++h)
+    r[h] = evaluate<uint16_t>("fma.rn.bf16 %d, %a, %b, %c;", halves[h][0], halves[h][1], halves[h][2]);
+  std::vector<uint32_t> expected(a.size());
+  for (size_t i = 0; i < a.size(); ++i) expected[i] = r[0][i] | static_cast<uint32_t>(r[1][i]) << 16;
+  EXPECT(evaluate<uint32_t>("fma.rn.bf16x2 %d, %a, %b, %c;", a, b, c) == expected);
+}
+
 }  // namespace

@@ -4,7 +4,10 @@
 
 namespace softcuda::driver {
 
-void say(const std::string& text) { std::fprintf(stderr, "softcuda: %s\n", text.c_str()); }
+void say(const std::string& text) {
+  std::fprintf(stderr, "softcuda: %s\n", text.c_str());
+  std::fflush(stderr);
+}
 
 void append(const std::string& file, const std::string& line) {
   if (file.empty()) return;

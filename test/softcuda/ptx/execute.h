@@ -15,10 +15,10 @@ struct Dim3 {
 };
 
 struct Options {
-  uint64_t seed = 0;                       // order of the blocks: 0 = ascending, else shuffled
-  unsigned threads = 1;                    // worker threads
+  uint64_t seed = 0;                              // order of the blocks: 0 = ascending, else shuffled
+  unsigned threads = 1;                           // worker threads
   uint64_t instructionLimit = uint64_t{1} << 32;  // warp instructions per block
-  bool checks = true;                      // false: only bounds of the address space, barriers and warp operations are checked
+  bool checks = true;  // false: only bounds of the address space, barriers and warp operations are checked
 };
 
 // Runs the kernel to its end. `parameters`: kernel.parameterBytes bytes laid out as kernel.parameters says.

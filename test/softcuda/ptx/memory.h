@@ -58,8 +58,8 @@ class Memory {
   static constexpr uint64_t kBase = uint64_t{1} << 44;
   uint64_t extent() const { return extent_; }
   std::byte* data() const { return data_; }
-  uint64_t* writeStamps() const { return writes_; }      // per word
-  uint64_t* readStamps() const { return reads_; }        // per word
+  uint64_t* writeStamps() const { return writes_; }  // per word
+  uint64_t* readStamps() const { return reads_; }    // per word
   uint64_t* byteWriteStamps() const { return byteWrites_; }
   uint64_t* byteReadStamps() const { return byteReads_; }
   // Numbers `count` blocks of a new launch; returns the first.

@@ -35,10 +35,10 @@ struct Kernel {
   std::string name;
   std::vector<Parameter> parameters;
   size_t parameterBytes = 0;
-  size_t sharedBytes = 0;             // static
-  size_t localBytes = 0;              // per thread
-  unsigned registers = 0;             // 32-bit registers the interpreter keeps per thread; no hardware figure
-  unsigned maxThreads = 1024;         // .maxntid, else 1024
+  size_t sharedBytes = 0;      // static
+  size_t localBytes = 0;       // per thread
+  unsigned registers = 0;      // 32-bit registers the interpreter keeps per thread; no hardware figure
+  unsigned maxThreads = 1024;  // .maxntid, else 1024
   std::shared_ptr<const Program> program;
 };
 

@@ -21,7 +21,11 @@ Driver& Driver::get() {
 
 bool Driver::exists() { return made; }
 
-Driver::Driver() : random(Settings::get().seed) {
+Driver::Driver() {
+  // Seeds one apart would begin alike.
+  const uint64_t seed = Settings::get().seed;
+  std::seed_seq mixed{static_cast<uint32_t>(seed), static_cast<uint32_t>(seed >> 32)};
+  random.seed(mixed);
   for (int i = 0; i < Settings::get().devices; ++i) devices.push_back(std::make_unique<Device>(Settings::get().memory));
   primary.resize(devices.size());
 }

@@ -196,6 +196,7 @@ void launchesAreOrdered() {
     OK(cuGraphLaunch(exec, other));  // behind the first launch, though on another stream
     const CUevent done = event();
     OK(cuEventRecord(done, other));
+    OK(cuStreamSynchronize(other));
     OK(cuStreamWaitEvent(on, done, 0));
     OK(cuMemsetD32Async(data + 4, 5, 1, on));
     OK(cuStreamSynchronize(on));

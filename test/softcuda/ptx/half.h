@@ -20,12 +20,14 @@ struct Format {
       std::memcpy(&x, &u, 4);
       return x;
     } else {
-      int exponent = bits >> mantissaBits & ((1 << exponentBits) - 1), mantissa = bits & ((1 << mantissaBits) - 1);
-      float magnitude =
-          exponent == (1 << exponentBits) - 1 ? (mantissa ? NAN : INFINITY)
-          : exponent ? std::ldexp(static_cast<float>(mantissa | 1 << mantissaBits), exponent - kBias - mantissaBits)
-                     : std::ldexp(static_cast<float>(mantissa), 1 - kBias - mantissaBits);
-      return bits & 0x8000 ? -magnitude : magnitude;
+      uint32_t exponent = bits >> mantissaBits & ((1 << exponentBits) - 1), mantissa = bits & ((1 << mantissaBits) - 1);
+      uint32_t u = (exponent + 127 - kBias) << 23 | mantissa << (23 - mantissaBits);
+      if (exponent == (1 << exponentBits) - 1) u = 0x7F800000u | mantissa << (23 - mantissaBits);
+      float denormal = static_cast<float>(mantissa) * 0x1p-24f, x;
+      if (exponent == 0) std::memcpy(&u, &denormal, 4);
+      u |= (bits & 0x8000u) << 16;
+      std::memcpy(&x, &u, 4);
+      return x;
     }
   }
 

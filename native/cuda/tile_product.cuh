@@ -30,6 +30,18 @@ struct TileSums {
       for (int j = 0; j < 4; ++j) at[i][j] = 0.0f;
   }
 
+  /** Into y [rows, columns], of which the tile begins at (firstRow, firstColumn). */
+  __device__ __forceinline__ void store(float* y, int64_t firstRow, int64_t rows, int64_t firstColumn,
+                                        int64_t columns) const {
+#pragma unroll
+    for (int i = 0; i < 4; ++i)
+#pragma unroll
+      for (int j = 0; j < 4; ++j) {
+        const int64_t r = firstRow + row() + i, c = firstColumn + column() + j;
+        if (r < rows && c < columns) y[r * columns + c] = at[i][j];
+      }
+  }
+
   __device__ __forceinline__ void add(const ProductTiles& tiles) {
 #pragma unroll
     for (int d = 0; d < tileDepth; ++d) {

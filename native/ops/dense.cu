@@ -9,15 +9,15 @@ namespace dense {
 /** x [rows, in]. */
 struct Matrix {
   struct Row {
-    int64_t begin;
+    const float* begin;
   };
   using Place = int64_t;
   int64_t rows, in;
 
   __device__ __forceinline__ int64_t size() const { return rows * in; }
-  __device__ __forceinline__ Row row(int64_t r) const { return {r * in}; }
+  __device__ __forceinline__ Row row(const float* x, int64_t r) const { return {x + r * in}; }
   __device__ __forceinline__ Place place(int64_t d) const { return d; }
-  __device__ __forceinline__ float at(const float* base, const Row& row, Place d) const { return base[row.begin + d]; }
+  __device__ __forceinline__ float at(const Row& row, Place d) const { return row.begin[d]; }
 };
 
 /** v = Σ over pieces of stacked row `row`, or what lies in `raw`. */

@@ -13,13 +13,13 @@ __device__ __forceinline__ bool isDrawn(TangentKind kind) {
 
 /**
  * Rows [first, end) of x and the tangents that stand behind it, as the left operand of a product. Input has size(), the elements of x; a
- * Row row(r) of one; a Place place(d) at depth d; and at(base, row, place).
+ * Row row(x, r), which begins with an address; a Place place(d) at depth d; and at(row, place).
  */
 template <class Input>
 struct StackedRows {
   const Input& input;
-  const float* base[4];  // nullptr beyond the last row
   typename Input::Row row[4];
+  unsigned valid = 0;  // bit i: row i is not beyond the last
 
   __device__ __forceinline__ StackedRows(const Input& input, const float* x, const float* xDot, int64_t rows,
                                          int64_t first, int64_t end)
@@ -28,8 +28,9 @@ struct StackedRows {
     for (int i = 0; i < 4; ++i) {
       const int64_t stacked = first + threadIdx.x / tileDepth + i * (productThreads / tileDepth);
       const int64_t group = stacked < rows ? 0 : quotient(stacked, rows);
-      base[i] = stacked >= end ? nullptr : group == 0 ? x : xDot + (group - 1) * input.size();
-      row[i] = input.row(stacked < end ? stacked - group * rows : 0);
+      if (stacked < end) valid |= 1u << i;
+      row[i] =
+          input.row(group == 0 ? x : xDot + (group - 1) * input.size(), stacked < end ? stacked - group * rows : 0);
     }
   }
 
@@ -37,7 +38,7 @@ struct StackedRows {
     const int64_t d = depth + threadIdx.x % tileDepth;
     const typename Input::Place place = input.place(d < end ? d : 0);
 #pragma unroll
-    for (int i = 0; i < 4; ++i) held[i] = base[i] != nullptr && d < end ? input.at(base[i], row[i], place) : 0.0f;
+    for (int i = 0; i < 4; ++i) held[i] = (valid >> i & 1u) != 0 && d < end ? input.at(row[i], place) : 0.0f;
   }
 
   __device__ __forceinline__ void place(const float held[4], OperandTile& tile) const {
@@ -119,7 +120,7 @@ __device__ __forceinline__ void project(const LayerArguments& a, const Input& in
   float sum[rowsPerWarp];
 #pragma unroll
   for (int r = 0; r < rowsPerWarp; ++r) {
-    row[r] = input.row(first + r < a.rows ? first + r : 0);
+    row[r] = input.row(a.x, first + r < a.rows ? first + r : 0);
     sum[r] = 0.0f;
   }
   for (int64_t d = threadIdx.x % warpLanes * quadColumns; d < a.in; d += warpLanes * quadColumns) {
@@ -130,7 +131,7 @@ __device__ __forceinline__ void project(const LayerArguments& a, const Input& in
       if (d + i >= a.in) break;
       const typename Input::Place place = input.place(d + i);
 #pragma unroll
-      for (int r = 0; r < rowsPerWarp; ++r) sum[r] = fmaf(sign[i], input.at(a.x, row[r], place), sum[r]);
+      for (int r = 0; r < rowsPerWarp; ++r) sum[r] = fmaf(sign[i], input.at(row[r], place), sum[r]);
     }
   }
 #pragma unroll

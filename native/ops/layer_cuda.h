@@ -5,7 +5,6 @@
 #include "core/tangent.h"
 #include "cuda/step_state.h"
 #include "cuda/tile_product.h"
-#include "ops/conv2d.h"
 
 namespace pushforward::cuda {
 
@@ -32,10 +31,5 @@ struct LayerArguments {
 
 /** Of a block that projects rows on a factor: 4 a warp. */
 constexpr int projectThreads = 256, rowsPerWarp = 4, projectedRows = projectThreads / 32 * rowsPerWarp;
-
-struct Conv2dArguments {
-  LayerArguments layer;
-  Conv2dShape shape;
-};
 
 }  // namespace pushforward::cuda

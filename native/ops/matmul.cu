@@ -24,14 +24,7 @@ extern "C" __global__ void __launch_bounds__(productThreads) matmul_kernel(const
   TileSums sums;
   sums.clear();
   addProduct(tiles, a, b, begin, end < p.k ? end : p.k, sums);
-  float* y = args.y + blockIdx.y * args.count + t * p.m * p.n;
-#pragma unroll
-  for (int i = 0; i < 4; ++i)
-#pragma unroll
-    for (int j = 0; j < 4; ++j) {
-      const int64_t row = firstRow + TileSums::row() + i, column = firstColumn + TileSums::column() + j;
-      if (row < p.m && column < p.n) y[row * p.n + column] = sums.at[i][j];
-    }
+  sums.store(args.y + blockIdx.y * args.count + t * p.m * p.n, firstRow, p.m, firstColumn, p.n);
 }
 
 }  // namespace pushforward::cuda

@@ -110,8 +110,8 @@ extern "C" __global__ void __launch_bounds__(productThreads) update_product_kern
   const int64_t firstRow = rowTile * tileRows, firstColumn = (blockIdx.x - rowTile * columnTiles) * tileColumns;
   TileSums sums;
   sums.clear();
-  addProduct(tiles, StridedOperand(a.x, firstRow, p.rows, 1, p.rows), StridedOperand(a.delta, firstColumn, p.n, 1, p.n),
-             0, p.inner, sums);
+  addProduct(tiles, ColumnsOperand(a.x, p.rows, firstRow, p.rows), ColumnsOperand(a.delta, p.n, firstColumn, p.n), 0,
+             p.inner, sums);
 #pragma unroll
   for (int i = 0; i < 4; ++i)
 #pragma unroll

@@ -26,7 +26,7 @@ void gather(const KernelCall& call, const Plan& plan, const Binding& binding, co
     const int64_t count = plan.inputs()[c].shape.count();
     if (count == 0) continue;
     around(call, "gather_batch_kernel", count,
-           GatherArguments{binding.table, binding.state, inputs[c], count, static_cast<int32_t>(c)});
+           BatchArguments{binding.table, binding.state, inputs[c], count, static_cast<int32_t>(c)});
   }
 }
 
@@ -37,14 +37,14 @@ void recordOutputs(const KernelCall& call, const Plan& plan, const Binding& bind
     const int64_t words = wordsOf(output);
     if (words == 0) continue;
     around(call, "record_output_kernel", words,
-           RecordArguments{binding.table, binding.state, static_cast<const uint32_t*>(runner.pointer(output.place)),
-                           words, offset, rowWords});
+           RecordOutputArguments{binding.table, binding.state,
+                                 static_cast<const uint32_t*>(runner.pointer(output.place)), words, offset, rowWords});
     offset += words;
   }
 }
 
 void endStep(const KernelCall& call, const Plan& plan, const Binding& binding, const Runner& runner) {
-  EndArguments end{};
+  EndStepArguments end{};
   end.state = binding.state;
   const size_t guards = plan.writesStore() ? plan.guards().size() : 0;
   for (size_t g = 0; g < guards; ++g) {
@@ -79,7 +79,7 @@ void takeStep(const Plan& plan, const Device& device, const Binding& binding, Qu
   const auto* state = reinterpret_cast<const RunState*>(binding.state);
   const KernelCall call{nullptr, nullptr, nullptr, state, &parallel};
   Runner runner(plan, inputs, device, parallel, state, binding.workspace, binding.tape);
-  launch(call, {"begin_step_kernel", {1, 1, 1}, 1, 0}, BeginArguments{binding.table, binding.state});
+  launch(call, {"begin_step_kernel", {1, 1, 1}, 1, 0}, BeginStepArguments{binding.table, binding.state});
   gather(call, plan, binding, inputs);
   runner.take();
   recordOutputs(call, plan, binding, runner);

@@ -43,15 +43,15 @@ class Tables {
   std::vector<std::byte> bytes_;
 };
 
-std::vector<GatherColumn> columnsOf(const RunRequest& request) {
-  std::vector<GatherColumn> columns;
+std::vector<BatchColumn> columnsOf(const RunRequest& request) {
+  std::vector<BatchColumn> columns;
   if (!request.resident) return columns;
   using Kind = Resident::Column::Kind;
   for (const Resident::Column& column : request.resident->columns)
     columns.push_back({column.memory.data(), column.scale,
-                       column.kind == Kind::bytes     ? gatherBytes
-                       : column.kind == Kind::float32 ? gatherFloat32
-                                                      : gatherInt32});
+                       column.kind == Kind::bytes     ? columnOfBytes
+                       : column.kind == Kind::float32 ? columnOfFloat32
+                                                      : columnOfInt32});
   return columns;
 }
 
@@ -99,7 +99,7 @@ class GpuExecutor : public Executor {
 
   void runPieces(const Run& run, RunResult& result) {
     const RunRequest& request = run.request;
-    const std::vector<GatherColumn> columns = columnsOf(request);
+    const std::vector<BatchColumn> columns = columnsOf(request);
     const Binding binding{run.inputs, run.workspace, run.tape, columns.size(), state(), table()};
     feed(run, columns.size());
     StepState now{{{request.key[0], request.key[1]}, request.firstStep, 0}, 0, 0};
@@ -149,14 +149,14 @@ class GpuExecutor : public Executor {
   }
 
   /** What steps `first` to `first` + `rows` read, and room for what they give. */
-  void writeTable(const Run& run, const std::vector<GatherColumn>& columns, int64_t first, int64_t rows) {
+  void writeTable(const Run& run, const std::vector<BatchColumn>& columns, int64_t first, int64_t rows) {
     const RunRequest& request = run.request;
     const auto begin = static_cast<size_t>(first), count = static_cast<size_t>(rows), batch = batchOf(request);
     Tables tables;
     const size_t rates = tables.append(request.rates.empty() ? nullptr : request.rates.data() + begin,
                                        request.rates.empty() ? 0 : count * sizeof(double));
     const size_t indices = tables.append(request.indices.data() + begin * batch, count * batch * sizeof(int32_t));
-    const size_t column = tables.append(columns.data(), columns.size() * sizeof(GatherColumn));
+    const size_t column = tables.append(columns.data(), columns.size() * sizeof(BatchColumn));
     const size_t results = tables.bytes().size(), needed = results + count * rowBytes(run.plan);
     if (tables_.bytes() < needed) {
       bytes_ -= tables_.bytes();
@@ -171,7 +171,7 @@ class GpuExecutor : public Executor {
                            static_cast<int64_t>(batch),
                            request.rates.empty() ? nullptr : reinterpret_cast<const double*>(base + rates),
                            reinterpret_cast<const int32_t*>(base + indices),
-                           reinterpret_cast<const GatherColumn*>(base + column),
+                           reinterpret_cast<const BatchColumn*>(base + column),
                            reinterpret_cast<uint32_t*>(base + results)};
     context_->upload(table(), &written, sizeof written);
     results_ = base + results;

@@ -5,37 +5,37 @@
 
 namespace pushforward::cuda {
 
-extern "C" __global__ void begin_step_kernel(const BeginArguments a) {
+extern "C" __global__ void begin_step_kernel(const BeginStepArguments a) {
   if (threadIdx.x != 0 || a.state->stopped) return;
   const int64_t index = a.state->index;
   a.state->run.step = a.table->firstStep + static_cast<uint32_t>(index);
   a.state->run.rate = a.table->rates ? a.table->rates[index - a.table->firstIndex] : 0.0;
 }
 
-extern "C" __global__ void gather_batch_kernel(const GatherArguments a) {
+extern "C" __global__ void gather_batch_kernel(const BatchArguments a) {
   if (a.state->stopped) return;
-  const GatherColumn column = a.table->columns[a.column];
+  const BatchColumn column = a.table->columns[a.column];
   const int64_t batch = a.table->batch, size = a.count / batch;
   const int32_t* indices = a.table->indices + (a.state->index - a.table->firstIndex) * batch;
   for (int64_t i = gridIndex(); i < a.count; i += gridStride()) {
     const int64_t from = indices[i / size] * size + i % size;
     // In float64, as on the host: value · scale is rounded once.
-    if (column.kind == gatherBytes)
+    if (column.kind == columnOfBytes)
       static_cast<float*>(a.to)[i] = static_cast<float>(static_cast<const uint8_t*>(column.data)[from] * column.scale);
-    else if (column.kind == gatherFloat32)
+    else if (column.kind == columnOfFloat32)
       static_cast<float*>(a.to)[i] = static_cast<float>(static_cast<const float*>(column.data)[from] * column.scale);
     else
       static_cast<int32_t*>(a.to)[i] = static_cast<const int32_t*>(column.data)[from];
   }
 }
 
-extern "C" __global__ void record_output_kernel(const RecordArguments a) {
+extern "C" __global__ void record_output_kernel(const RecordOutputArguments a) {
   if (a.state->stopped) return;
   uint32_t* to = a.table->results + (a.state->index - a.table->firstIndex) * a.rowWords + a.offset;
   for (int64_t i = gridIndex(); i < a.words; i += gridStride()) to[i] = a.from[i];
 }
 
-extern "C" __global__ void end_step_kernel(const EndArguments a) {
+extern "C" __global__ void end_step_kernel(const EndStepArguments a) {
   __shared__ int partial[warpLanes];
   if (a.state->stopped) return;
   int wrong = 0;

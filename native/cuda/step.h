@@ -5,12 +5,12 @@
 namespace pushforward::cuda {
 
 /** A column of a resident set. */
-struct GatherColumn {
+struct BatchColumn {
   const void* data;
   double scale;
-  int32_t kind;  // GatherKind
+  int32_t kind;  // ColumnKind
 };
-enum GatherKind : int32_t { gatherBytes, gatherFloat32, gatherInt32 };
+enum ColumnKind : int32_t { columnOfBytes, columnOfFloat32, columnOfInt32 };
 
 /**
  * In device memory, written before the first step of a piece of a run; so the captured graph of a step is the same for every run. Rows of
@@ -22,17 +22,17 @@ struct RunTable {
   int64_t batch;           // examples of a step
   const double* rates;     // nullptr: 0
   const int32_t* indices;  // of examples: [steps, batch]
-  const GatherColumn* columns;
+  const BatchColumn* columns;
   uint32_t* results;  // [steps, words of all outputs]
 };
 
-struct BeginArguments {
+struct BeginStepArguments {
   const RunTable* table;
   StepState* state;
 };
 
 /** to[b, i] = column[indices[b], i] · scale, b < batch: `count` elements in all. */
-struct GatherArguments {
+struct BatchArguments {
   const RunTable* table;
   const StepState* state;
   void* to;
@@ -41,7 +41,7 @@ struct GatherArguments {
 };
 
 /** An output of a step, `words` of 32 bits, into its place in the row of results. */
-struct RecordArguments {
+struct RecordOutputArguments {
   const RunTable* table;
   const StepState* state;
   const uint32_t* from;
@@ -51,7 +51,7 @@ struct RecordArguments {
 constexpr int maxStepGuards = 64;
 
 /** Tests guards; the `last` of a step's calls counts it. */
-struct EndArguments {
+struct EndStepArguments {
   StepState* state;
   const float* at[maxStepGuards];
   int64_t count[maxStepGuards];

@@ -19,13 +19,15 @@ const { values, positionals } = parseArgs({
   },
 });
 
-const files = values.folder.flatMap((folder) =>
+const present = values.folder.flatMap((folder) =>
   readdirSync(join(root, folder))
-    .filter((name) => name.endsWith('.test.ts'))
-    .filter((name) => positionals.length === 0 || positionals.some((part) => name.includes(part)))
+    .filter((file) => file.endsWith('.test.ts'))
     .sort()
     .map((file) => ({ folder, file, name: join(folder, file).replace(/^test[/]/, '') })),
 );
+// In the order of the parts that were asked for.
+const parts = positionals.length === 0 ? [''] : positionals;
+const files = [...new Set(parts.flatMap((part) => present.filter(({ name }) => name.includes(part))))];
 
 /** What a run of one file says of itself; `trouble` is why it failed beside (or without) failing tests. */
 function judge(output, code, signal, timedOut) {
@@ -100,6 +102,7 @@ const total = (key) => results.reduce((sum, result) => sum + result[key], 0);
 console.log();
 for (const { name, notes } of results) for (const note of notes) console.log(`${name}: ${note}`);
 for (const { name, failed, trouble } of results) if (failed) console.log(`FAILED ${name}${trouble && `: ${trouble}`}`);
-if (files.length === 0) console.log(`no test/*.test.ts matches ${positionals.join(' ') || 'at all'}`);
+if (files.length === 0)
+  console.log(`no *.test.ts of ${values.folder.join(', ')} matches ${positionals.join(' ') || 'at all'}`);
 console.log(`${total('passed')} passed, ${total('failed')} failed, ${total('skipped')} skipped`);
 process.exitCode = total('failed') === 0 && total('passed') > 0 ? 0 : 1;

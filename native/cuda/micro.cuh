@@ -1,6 +1,7 @@
 // Micro-programs, one element a thread: what a chain and the epilogue of a product run. Registers lie in shared memory, a column a thread,
 // because an array that is indexed by data would go to local memory; scalars are read from the kernel's argument.
 #pragma once
+#include "core/inline.h"
 #include "core/micro_program.h"
 #include "cuda/step_state.h"
 #include "ops/elementwise_table.h"
@@ -8,10 +9,10 @@
 namespace pushforward::cuda {
 
 /** Floats of shared memory for each thread. */
-constexpr int microSlots(const MicroProgram& program) { return program.inputs + program.ops; }
+PUSHFORWARD_INLINE int microSlots(const MicroProgram& program) { return program.inputs + program.ops; }
 
 /** Whether there is anything to run: the program of the activation 'none' has nothing. */
-constexpr bool microRuns(const MicroProgram& program) { return program.ops + program.immediates > 0; }
+PUSHFORWARD_INLINE bool microRuns(const MicroProgram& program) { return program.ops + program.immediates > 0; }
 
 #if defined(__CUDACC__)
 
@@ -36,13 +37,16 @@ __device__ __forceinline__ float sigmoid(float x) {
 __device__ __forceinline__ float elu(float x, float alpha) { return x > 0.0f ? x : alpha * expm1f(x); }
 __device__ __forceinline__ float softplus(float x) { return (x > 0.0f ? x : 0.0f) + log1pf(expf(-fabsf(x))); }
 
-// Where the product with x is below half the smallest float, x no longer grows: −∞ gives −0, NaN passes.
+/** x Φ(x) = ½x erfc(−x/√2). In the tail an error in x/√2 is a relative one of x² times that, so it comes in two parts. */
 __device__ __forceinline__ float gelu(float x) {
-  const float bounded = x < -15.0f ? -15.0f : x;
-  return 0.5f * bounded * erfcf(bounded * -0x1.6a09e6p-1f);
+  // Below −15 the result is below half the smallest float, above 15 it is x; NaN passes.
+  const float bounded = x < -15.0f ? -15.0f : x, t = bounded > 15.0f ? 15.0f : bounded;
+  const float u = t * -0x1.6a09e6p-1f, low = fmaf(t, -0x1.9fcef4p-27f, fmaf(t, -0x1.6a09e6p-1f, -u));
+  const float slope = 1.1283791671f * expf(-u * u);  // −erfc'(u)
+  return 0.5f * bounded * fmaf(-slope, low, erfcf(u));
 }
 
-/** x σ(v + low), |low| ≪ 1. */
+/** x σ(v + low), |low| ≪ 1. Where x σ is below half the smallest float, the callers let x no longer fall: −∞ gives −0, NaN passes. */
 __device__ __forceinline__ float gated(float x, float v, float low) {
   const float e = expf(-fabsf(v));
   const float power = fmaf(v < 0.0f ? low : -low, e, e);

@@ -25,6 +25,7 @@ const suites = [
   'attention',
   'rows',
   'memory',
+  'cuda/ptxas',
 ];
 
 function node(env, ...command) {

@@ -21,7 +21,7 @@ for (const architecture of ['sm_80', 'sm_90', 'sm_100', 'sm_120']) {
       assert.equal(spills, [0, 0], `${name}: ${spills} bytes of spill stores and loads`);
       most = Math.max(most, Number(said.match(/Used (\d+) registers/)?.[1]));
     }
-    console.log(`NOTE ${architecture}: ${kernels.length} kernels, at most ${most} registers`);
+    console.log(`\nNOTE ${architecture}: ${kernels.length} kernels, at most ${most} registers`);
   });
 }
 

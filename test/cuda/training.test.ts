@@ -38,7 +38,7 @@ for (const [name, setting] of Object.entries(settings)) {
     const loss = worst(cuda.losses, reference.losses);
     const derivative = worst(cuda.derivatives.flat(), reference.derivatives.flat());
     console.log(
-      `NOTE ${name}: ${cuda.seconds.toFixed(1)} s for ${setting.steps} steps, loss within ${loss.toExponential(1)}, derivatives ${derivative.toExponential(1)}`,
+      `\nNOTE ${name}: ${cuda.seconds.toFixed(1)} s for ${setting.steps} steps, loss within ${loss.toExponential(1)}, derivatives ${derivative.toExponential(1)}`,
     );
     assert.ok(loss <= 5e-6, `${loss}`);
     assert.ok(derivative <= 2e-5, `${derivative}`);

@@ -42,16 +42,16 @@ struct TileSums {
       }
   }
 
-  __device__ __forceinline__ void add(const ProductTiles& tiles) {
+  __device__ __forceinline__ void add(const OperandTile& left, const OperandTile& right) {
 #pragma unroll
     for (int d = 0; d < tileDepth; ++d) {
-      const float4 a = *reinterpret_cast<const float4*>(&tiles.a.at[d][row()]);
-      const float4 b = *reinterpret_cast<const float4*>(&tiles.b.at[d][column()]);
-      const float left[4] = {a.x, a.y, a.z, a.w}, right[4] = {b.x, b.y, b.z, b.w};
+      const float4 a = *reinterpret_cast<const float4*>(&left.at[d][row()]);
+      const float4 b = *reinterpret_cast<const float4*>(&right.at[d][column()]);
+      const float x[4] = {a.x, a.y, a.z, a.w}, y[4] = {b.x, b.y, b.z, b.w};
 #pragma unroll
       for (int i = 0; i < 4; ++i)
 #pragma unroll
-        for (int j = 0; j < 4; ++j) at[i][j] = fmaf(left[i], right[j], at[i][j]);
+        for (int j = 0; j < 4; ++j) at[i][j] = fmaf(x[i], y[j], at[i][j]);
     }
   }
 };
@@ -78,47 +78,51 @@ __device__ __forceinline__ void addProduct(ProductTiles& tiles, const A& a, cons
       a.fetch(depth + tileDepth, end, left);
       b.fetch(depth + tileDepth, end, right);
     }
-    sums.add(tiles);
+    sums.add(tiles.a, tiles.b);
   }
 }
 
-/** Elements data[i·stride + d·depthStride], i in [first, first + 64) below `count`: neighbours in memory go to neighbouring threads. */
-struct StridedOperand {
+/**
+ * Elements [first, first + 64), those below `count`, of a matrix that lies row by row. Its rows are the elements and its columns the depth,
+ * or, with `depthInRows`, the other way round. Neighbours in memory go to neighbouring threads.
+ */
+template <bool depthInRows>
+struct MatrixOperand {
+  static constexpr int elementStep = depthInRows ? 0 : productThreads / tileDepth;
+  static constexpr int depthStep = depthInRows ? productThreads / tileRows : 0;
   const float* data;
-  int64_t stride, depthStride;
-  int element, depthIndex;     // of this thread's first element in the tile
-  int elementStep, depthStep;  // to its next
-  int valid;                   // elements of the tile
+  int64_t pitch;  // from row to row
+  int valid;
 
-  __device__ __forceinline__ StridedOperand(const float* base, int64_t first, int64_t count, int64_t stride,
-                                            int64_t depthStride)
-      : data(base + first * stride),
-        stride(stride),
-        depthStride(depthStride),
-        valid(static_cast<int>(count - first < tileRows ? count - first : tileRows)) {
-    const int thread = threadIdx.x;
-    if (depthStride == 1) {
-      element = thread / tileDepth, depthIndex = thread % tileDepth;
-      elementStep = productThreads / tileDepth, depthStep = 0;
-    } else {
-      element = thread % tileRows, depthIndex = thread / tileRows;
-      elementStep = 0, depthStep = productThreads / tileRows;
-    }
+  __device__ __forceinline__ MatrixOperand(const float* matrix, int64_t pitch, int64_t first, int64_t count)
+      : data(matrix + (depthInRows ? first : first * pitch)),
+        pitch(pitch),
+        valid(static_cast<int>(count - first < tileRows ? count - first : tileRows)) {}
+
+  /** Of this thread's first element. */
+  __device__ __forceinline__ static int element() {
+    return depthInRows ? threadIdx.x % tileRows : threadIdx.x / tileDepth;
+  }
+  __device__ __forceinline__ static int depthIndex() {
+    return depthInRows ? threadIdx.x / tileRows : threadIdx.x % tileDepth;
   }
 
   __device__ __forceinline__ void fetch(int64_t depth, int64_t end, float held[4]) const {
 #pragma unroll
     for (int i = 0; i < 4; ++i) {
-      const int e = element + i * elementStep;
-      const int64_t d = depth + depthIndex + i * depthStep;
-      held[i] = e < valid && d < end ? data[e * stride + d * depthStride] : 0.0f;
+      const int e = element() + i * elementStep;
+      const int64_t d = depth + depthIndex() + i * depthStep;
+      held[i] = e < valid && d < end ? data[depthInRows ? d * pitch + e : e * pitch + d] : 0.0f;
     }
   }
 
   __device__ __forceinline__ void place(const float held[4], OperandTile& tile) const {
 #pragma unroll
-    for (int i = 0; i < 4; ++i) tile.at[depthIndex + i * depthStep][element + i * elementStep] = held[i];
+    for (int i = 0; i < 4; ++i) tile.at[depthIndex() + i * depthStep][element() + i * elementStep] = held[i];
   }
 };
+
+using RowsOperand = MatrixOperand<false>;
+using ColumnsOperand = MatrixOperand<true>;
 
 }  // namespace pushforward::cuda

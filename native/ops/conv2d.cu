@@ -41,7 +41,7 @@ extern "C" __global__ void __launch_bounds__(productThreads)
   TileSums sums;
   sums.clear();
   addProduct(tiles, conv2d::PatchColumns(c, a.left, rowTile * tileRows),
-             StridedOperand(a.right, column, c.filters, 1, c.filters), begin,
+             ColumnsOperand(a.right, c.filters, column, c.filters), begin,
              begin + a.split.piece < depth ? begin + a.split.piece : depth, sums);
   sums.store(a.y + blockIdx.y * rows * c.filters, rowTile * tileRows, rows, column, c.filters);
 }

@@ -18,12 +18,20 @@ extern "C" __global__ void __launch_bounds__(productThreads) matmul_kernel(const
     right += index * p.bStride[axis];
     rest = above;
   }
-  const StridedOperand a(left, firstRow, p.m, p.transposeA ? 1 : p.k, p.transposeA ? p.m : 1);
-  const StridedOperand b(right, firstColumn, p.n, p.transposeB ? p.k : 1, p.transposeB ? 1 : p.n);
-  const int64_t begin = blockIdx.y * args.split.piece, end = begin + args.split.piece;
+  const int64_t begin = blockIdx.y * args.split.piece,
+                end = begin + args.split.piece < p.k ? begin + args.split.piece : p.k;
   TileSums sums;
   sums.clear();
-  addProduct(tiles, a, b, begin, end < p.k ? end : p.k, sums);
+  const RowsOperand a(left, p.k, firstRow, p.m), bTransposed(right, p.k, firstColumn, p.n);
+  const ColumnsOperand aTransposed(left, p.m, firstRow, p.m), b(right, p.n, firstColumn, p.n);
+  if (p.transposeA && p.transposeB)
+    addProduct(tiles, aTransposed, bTransposed, begin, end, sums);
+  else if (p.transposeA)
+    addProduct(tiles, aTransposed, b, begin, end, sums);
+  else if (p.transposeB)
+    addProduct(tiles, a, bTransposed, begin, end, sums);
+  else
+    addProduct(tiles, a, b, begin, end, sums);
   sums.store(args.y + blockIdx.y * args.count + t * p.m * p.n, firstRow, p.m, firstColumn, p.n);
 }
 

@@ -11,8 +11,8 @@ namespace update {
 
 /** The hyperparameters of one step, computed in float64 by one thread of each block. */
 struct Coefficients {
-  float rate, weightDecay;             // adamW: weightDecay is rate·weightDecay
-  float correctedRate, correction2;    // rate/(1 − β₁ᵗ), 1/√(1 − β₂ᵗ)
+  float rate, weightDecay;           // adamW: weightDecay is rate·weightDecay
+  float correctedRate, correction2;  // rate/(1 − β₁ᵗ), 1/√(1 − β₂ᵗ)
 };
 
 __device__ __forceinline__ double power(double base, uint64_t exponent) {
@@ -110,8 +110,8 @@ extern "C" __global__ void __launch_bounds__(productThreads) update_product_kern
   const int64_t firstRow = rowTile * tileRows, firstColumn = (blockIdx.x - rowTile * columnTiles) * tileColumns;
   TileSums sums;
   sums.clear();
-  addProduct(tiles, StridedOperand(a.x, firstRow, p.rows, 1, p.rows),
-             StridedOperand(a.delta, firstColumn, p.n, 1, p.n), 0, p.inner, sums);
+  addProduct(tiles, ColumnsOperand(a.x, p.rows, firstRow, p.rows), ColumnsOperand(a.delta, p.n, firstColumn, p.n), 0,
+             p.inner, sums);
 #pragma unroll
   for (int i = 0; i < 4; ++i)
 #pragma unroll

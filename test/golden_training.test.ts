@@ -2,7 +2,6 @@
 // instruction set, fused and unfused.
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { native } from '../src/binding.ts';
 import {
   adam,
   type Batch,
@@ -27,7 +26,7 @@ import {
   tensor,
 } from '../src/index.ts';
 import { type TrainingRun, training } from './golden.ts';
-import { withIsa } from './support/isa.ts';
+import { float32Targets, testApart, testDevice } from './support/targets.ts';
 
 /** Relative to max(1, |·|): golden/README.md. */
 interface Tolerance {
@@ -171,18 +170,18 @@ for (const i of later) {
   test.skip(`run ${i}`);
 }
 
-test('the runs that are here', () => {
+testApart('the runs that are here', () => {
   assert.is(training.runs.length - later.length, 19);
 });
 for (const fuse of [true, false]) {
   const how = fuse ? 'fused' : 'unfused';
-  test(`reference, ${how}`, () => checkAll({ device: 'reference', fuse }, float64));
+  testApart(`reference, ${how}`, () => checkAll({ device: 'reference', fuse }, float64));
   // Unfused, the instruction sets differ in nothing that golden_ops does not test: the best stands for all.
-  for (const isa of fuse ? native.instructionSets() : native.instructionSets().slice(-1)) {
-    test(`cpu ${isa}, ${how}`, () => withIsa(isa, () => checkAll({ device: 'cpu', fuse }, float32)));
+  for (const { name, inside } of fuse ? float32Targets() : float32Targets().slice(-1)) {
+    test(`${name}, ${how}`, () => inside(() => checkAll({ device: testDevice, fuse }, float32)));
   }
 }
-test('given data as typed arrays', async () => {
+testApart('given data as typed arrays', async () => {
   const trainer = trainerOf(training.runs[0] as TrainingRun, { device: 'cpu' });
   const result = await trainer.step({
     inputs: tensor(new Float32Array(784), [1, 784]),

@@ -1,4 +1,4 @@
-// norm and norm_project: a row a block, in two passes for mean and variance; a row that was read stays in the cache.
+// norm and norm_project: a row a block; its passes after the first find it in the cache.
 #include "cuda/device.cuh"
 #include "ops/norm_cuda.h"
 
@@ -14,15 +14,23 @@ __device__ __forceinline__ float rowSum(int64_t n, float* partial, const F& f) {
   return blockSum(sum, partial);
 }
 
+/** x̂ = ((x − mean) − rest) scale: the mean is found twice, the second time of what the first has left, for rows far from zero. */
 struct Moments {
-  float mean, scale;  // x̂ = (x − mean) scale
+  float mean, rest, scale;
+  __device__ __forceinline__ float centred(float x) const { return (x - mean) - rest; }
+  __device__ __forceinline__ float normalised(float x) const { return centred(x) * scale; }
 };
 
 __device__ __forceinline__ Moments momentsOf(const NormParameters& p, const float* x, float* partial) {
   const float n = static_cast<float>(p.n);
-  const float mean = p.centre != 0 ? rowSum(p.n, partial, [&](int64_t i) { return x[i]; }) / n : 0.0f;
-  const float squares = rowSum(p.n, partial, [&](int64_t i) { return (x[i] - mean) * (x[i] - mean); });
-  return {mean, 1.0f / sqrtf(squares / n + static_cast<float>(p.epsilon))};
+  Moments row = {0.0f, 0.0f, 1.0f};
+  if (p.centre != 0) {
+    row.mean = rowSum(p.n, partial, [&](int64_t i) { return x[i]; }) / n;
+    row.rest = rowSum(p.n, partial, [&](int64_t i) { return x[i] - row.mean; }) / n;
+  }
+  const float squares = rowSum(p.n, partial, [&](int64_t i) { return row.centred(x[i]) * row.centred(x[i]); });
+  row.scale = 1.0f / sqrtf(squares / n + static_cast<float>(p.epsilon));
+  return row;
 }
 
 }  // namespace norm
@@ -34,7 +42,7 @@ extern "C" __global__ void norm_kernel(const NormArguments a) {
   const norm::Moments row = norm::momentsOf(p, x, partial);
   float* y = a.y + blockIdx.x * p.n;
   for (int64_t i = threadIdx.x; i < p.n; i += blockDim.x) {
-    float value = (x[i] - row.mean) * row.scale;
+    float value = row.normalised(x[i]);
     if (a.scale != nullptr) value *= a.scale[i];
     if (a.shift != nullptr) value += a.shift[i];
     y[i] = value;
@@ -48,10 +56,10 @@ extern "C" __global__ void norm_project_kernel(const NormProjectArguments a) {
   const norm::Moments row = norm::momentsOf(p, x, partial);
   const float n = static_cast<float>(p.n);
   const float mean = p.centre != 0 ? norm::rowSum(p.n, partial, [&](int64_t i) { return z[i]; }) / n : 0.0f;
-  const float along = norm::rowSum(p.n, partial, [&](int64_t i) { return (x[i] - row.mean) * row.scale * z[i]; }) / n;
+  const float along = norm::rowSum(p.n, partial, [&](int64_t i) { return row.normalised(x[i]) * z[i]; }) / n;
   float* y = a.y + blockIdx.x * p.n;
   for (int64_t i = threadIdx.x; i < p.n; i += blockDim.x)
-    y[i] = row.scale * (z[i] - mean - (x[i] - row.mean) * row.scale * along);
+    y[i] = row.scale * (z[i] - mean - row.normalised(x[i]) * along);
 }
 
 }  // namespace pushforward::cuda

@@ -21,6 +21,7 @@ import {
   type TrainerOptions,
   tensor,
 } from '../src/index.ts';
+import { testDevice } from './support/targets.ts';
 
 type Memory = ReturnType<Trainer['memory']>;
 const plainSgd = sgd({ learningRate: 1e-4 });
@@ -42,8 +43,8 @@ function trainerOf({ depth, width, gradient, optimizer = plainSgd, options = {} 
     loss: ops.meanSquaredError,
     gradient,
     optimizer,
-    device: 'cpu',
-    threads: 2,
+    device: testDevice,
+    ...(testDevice === 'cpu' && { threads: 2 }),
     ...options,
   });
 }

@@ -23,6 +23,17 @@ struct Weights {
           make_float4(tile.at[0][j], tile.at[1][j], tile.at[2][j], tile.at[3][j]);
     }
   }
+
+  /** What this thread stored: P waits here, and not in registers, until what it is multiplied by is there. */
+  __device__ __forceinline__ void load(TileSums& tile) const {
+#pragma unroll
+    for (int j = 0; j < 4; ++j) {
+      const int column = TileSums::column() + j;
+      const float4 rows =
+          *reinterpret_cast<const float4*>(&slice[column / tileDepth].at[column % tileDepth][TileSums::row()]);
+      tile.at[0][j] = rows.x, tile.at[1][j] = rows.y, tile.at[2][j] = rows.z, tile.at[3][j] = rows.w;
+    }
+  }
 };
 
 /** add(s) for each slice of depth of a tile of weights, when slice s of `right`, from `begin` on and below `end`, stands in `tile`. */
@@ -153,6 +164,25 @@ struct Probabilities {
   }
 };
 
+/** Products of queries from `first` on and keys from `key` on become P. */
+__device__ __forceinline__ void toProbabilities(const Probabilities& probability, int64_t first, int64_t key,
+                                                TileSums& s) {
+#pragma unroll
+  for (int i = 0; i < 4; ++i)
+#pragma unroll
+    for (int j = 0; j < 4; ++j)
+      s.at[i][j] = probability(first + TileSums::row() + i, key + TileSums::column() + j, s.at[i][j]);
+}
+/** The same of a transposed tile. */
+__device__ __forceinline__ void toProbabilitiesTransposed(const Probabilities& probability, int64_t first, int64_t key,
+                                                          TileSums& s) {
+#pragma unroll
+  for (int i = 0; i < 4; ++i)
+#pragma unroll
+    for (int j = 0; j < 4; ++j)
+      s.at[i][j] = probability(first + TileSums::column() + j, key + TileSums::row() + i, s.at[i][j]);
+}
+
 /** Of rows, whose maximum and sum are known, of one index of the batch: the operands of its products. */
 struct Backward {
   const AttentionParameters& p;
@@ -168,10 +198,9 @@ struct Backward {
         along(a.rows + (2 * p.batch + batch) * p.n),
         probability{p, a.mask, a.rows + batch * p.n, a.rows + (p.batch + batch) * p.n} {}
 
-  /** s̄ = scale P ⊙ (z − Σ P z) */
-  __device__ __forceinline__ float scoreCotangent(int64_t query, int64_t key, float product, float z) const {
-    if (!sees(p, query, key)) return 0.0f;
-    return static_cast<float>(p.scale) * probability(query, key, product) * (z - along[query]);
+  /** s̄ = scale P ⊙ (z − Σ P z) of one element; Σ P z may be NaN where the key is not seen. */
+  __device__ __forceinline__ float scoreCotangent(int64_t query, float probability, float z) const {
+    return probability != 0.0f ? static_cast<float>(p.scale) * probability * (z - along[query]) : 0.0f;
   }
 };
 
@@ -228,34 +257,33 @@ extern "C" __global__ void __launch_bounds__(productThreads, productBlocks)
   float along[4] = {0.0f, 0.0f, 0.0f, 0.0f};
 #pragma unroll 1
   for (int64_t key = 0; key < width; key += tileColumns) {
-    TileSums s, sDot;
-    s.clear();
+    TileSums probabilities, sDot;
+    probabilities.clear();
+    addProduct(shared.tiles, RowsOperand(q, p.d, first, p.n), RowsOperand(k, p.d, key, p.m), 0, p.d, probabilities);
+    toProbabilities(probability, first, key, probabilities);
+    __syncthreads();
+    shared.weights.store(probabilities);
+    if (a.vDot != nullptr)
+      addSlices(ColumnsOperand(a.vDot + share.batch * p.m * p.e, p.e, column, p.e), key, width, shared.tiles.b,
+                [&](int slice) { yDot.add(shared.weights.slice[slice], shared.tiles.b); });
     sDot.clear();
-    addProduct(shared.tiles, RowsOperand(q, p.d, first, p.n), RowsOperand(k, p.d, key, p.m), 0, p.d, s);
     if (a.qDot != nullptr)
       addProduct(shared.tiles, RowsOperand(a.qDot + share.batch * p.n * p.d, p.d, first, p.n),
                  RowsOperand(k, p.d, key, p.m), 0, p.d, sDot);
     if (a.kDot != nullptr)
       addProduct(shared.tiles, RowsOperand(q, p.d, first, p.n),
                  RowsOperand(a.kDot + share.batch * p.m * p.d, p.d, key, p.m), 0, p.d, sDot);
+    shared.weights.load(probabilities);
 #pragma unroll
     for (int i = 0; i < 4; ++i) {
       float sum = 0.0f;
 #pragma unroll
-      for (int j = 0; j < 4; ++j) {
-        s.at[i][j] = probability(first + TileSums::row() + i, key + TileSums::column() + j, s.at[i][j]);
-        sum += sDot.at[i][j] *= static_cast<float>(p.scale) * s.at[i][j];
-      }
+      for (int j = 0; j < 4; ++j) sum += sDot.at[i][j] *= static_cast<float>(p.scale) * probabilities.at[i][j];
       along[i] += rowSum(sum);
     }
     __syncthreads();
     shared.weights.store(sDot);
     addSlices(ColumnsOperand(a.v + batch * p.m * p.e, p.e, column, p.e), key, width, shared.tiles.b,
-              [&](int slice) { yDot.add(shared.weights.slice[slice], shared.tiles.b); });
-    if (a.vDot == nullptr) continue;
-    __syncthreads();
-    shared.weights.store(s);
-    addSlices(ColumnsOperand(a.vDot + share.batch * p.m * p.e, p.e, column, p.e), key, width, shared.tiles.b,
               [&](int slice) { yDot.add(shared.weights.slice[slice], shared.tiles.b); });
   }
 #pragma unroll
@@ -320,19 +348,21 @@ extern "C" __global__ void __launch_bounds__(productThreads, productBlocks)
   qBar.clear();
 #pragma unroll 1
   for (int64_t key = 0; key < width; key += tileColumns) {
-    TileSums s, z;
-    s.clear();
+    TileSums probabilities, z;
+    probabilities.clear();
+    addProduct(shared.tiles, RowsOperand(b.q, p.d, first, p.n), RowsOperand(b.k, p.d, key, p.m), 0, p.d, probabilities);
+    toProbabilities(b.probability, first, key, probabilities);
+    __syncthreads();
+    shared.weights.store(probabilities);
     z.clear();
-    addProduct(shared.tiles, RowsOperand(b.q, p.d, first, p.n), RowsOperand(b.k, p.d, key, p.m), 0, p.d, s);
     addProduct(shared.tiles, RowsOperand(b.yBar, p.e, first, p.n), RowsOperand(b.v, p.e, key, p.m), 0, p.e, z);
+    shared.weights.load(probabilities);
 #pragma unroll
     for (int i = 0; i < 4; ++i)
 #pragma unroll
       for (int j = 0; j < 4; ++j)
-        s.at[i][j] =
-            b.scoreCotangent(first + TileSums::row() + i, key + TileSums::column() + j, s.at[i][j], z.at[i][j]);
-    __syncthreads();
-    shared.weights.store(s);
+        z.at[i][j] = b.scoreCotangent(first + TileSums::row() + i, probabilities.at[i][j], z.at[i][j]);
+    shared.weights.store(z);
     addSlices(ColumnsOperand(b.k, p.d, column, p.d), key, width, shared.tiles.b,
               [&](int slice) { qBar.add(shared.weights.slice[slice], shared.tiles.b); });
   }
@@ -354,19 +384,22 @@ extern "C" __global__ void __launch_bounds__(productThreads, productBlocks)
   kBar.clear();
 #pragma unroll 1
   for (int64_t query = firstSeeing(p, first); query < p.n; query += tileColumns) {
-    TileSums s, z;
-    s.clear();
+    TileSums probabilities, z;
+    probabilities.clear();
+    addProduct(shared.tiles, RowsOperand(b.k, p.d, first, p.m), RowsOperand(b.q, p.d, query, p.n), 0, p.d,
+               probabilities);
+    toProbabilitiesTransposed(b.probability, query, first, probabilities);
+    __syncthreads();
+    shared.weights.store(probabilities);
     z.clear();
-    addProduct(shared.tiles, RowsOperand(b.k, p.d, first, p.m), RowsOperand(b.q, p.d, query, p.n), 0, p.d, s);
     addProduct(shared.tiles, RowsOperand(b.v, p.e, first, p.m), RowsOperand(b.yBar, p.e, query, p.n), 0, p.e, z);
+    shared.weights.load(probabilities);
 #pragma unroll
     for (int i = 0; i < 4; ++i)
 #pragma unroll
       for (int j = 0; j < 4; ++j)
-        s.at[i][j] =
-            b.scoreCotangent(query + TileSums::column() + j, first + TileSums::row() + i, s.at[i][j], z.at[i][j]);
-    __syncthreads();
-    shared.weights.store(s);
+        z.at[i][j] = b.scoreCotangent(query + TileSums::column() + j, probabilities.at[i][j], z.at[i][j]);
+    shared.weights.store(z);
     addSlices(ColumnsOperand(b.q, p.d, column, p.d), query, p.n, shared.tiles.b,
               [&](int slice) { kBar.add(shared.weights.slice[slice], shared.tiles.b); });
   }
@@ -386,16 +419,13 @@ extern "C" __global__ void __launch_bounds__(productThreads, productBlocks)
   vBar.clear();
 #pragma unroll 1
   for (int64_t query = firstSeeing(p, first); query < p.n; query += tileColumns) {
-    TileSums s;
-    s.clear();
-    addProduct(shared.tiles, RowsOperand(b.k, p.d, first, p.m), RowsOperand(b.q, p.d, query, p.n), 0, p.d, s);
-#pragma unroll
-    for (int i = 0; i < 4; ++i)
-#pragma unroll
-      for (int j = 0; j < 4; ++j)
-        s.at[i][j] = b.probability(query + TileSums::column() + j, first + TileSums::row() + i, s.at[i][j]);
+    TileSums probabilities;
+    probabilities.clear();
+    addProduct(shared.tiles, RowsOperand(b.k, p.d, first, p.m), RowsOperand(b.q, p.d, query, p.n), 0, p.d,
+               probabilities);
+    toProbabilitiesTransposed(b.probability, query, first, probabilities);
     __syncthreads();
-    shared.weights.store(s);
+    shared.weights.store(probabilities);
     addSlices(ColumnsOperand(b.yBar, p.e, column, p.e), query, p.n, shared.tiles.b,
               [&](int slice) { vBar.add(shared.weights.slice[slice], shared.tiles.b); });
   }

@@ -8,6 +8,9 @@ namespace pushforward::cuda {
 
 constexpr int tileRows = 64, tileColumns = 64, tileDepth = 16, productThreads = 256;
 
+/** Blocks of a product that shall fit a multiprocessor: at most 128 registers a thread, and no fewer for a third block. */
+constexpr int productBlocks = 2;
+
 PUSHFORWARD_INLINE int64_t tilesOf(int64_t count, int64_t perTile) { return (count + perTile - 1) / perTile; }
 
 /** Sums over `depth` elements as `count` sums over at most `piece` of them, which are added afterwards, in order. */

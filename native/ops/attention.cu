@@ -23,6 +23,17 @@ struct Weights {
           make_float4(tile.at[0][j], tile.at[1][j], tile.at[2][j], tile.at[3][j]);
     }
   }
+
+  /** What this thread stored: P waits here, and not in registers, until what it is multiplied by is there. */
+  __device__ __forceinline__ void load(TileSums& tile) const {
+#pragma unroll
+    for (int j = 0; j < 4; ++j) {
+      const int column = TileSums::column() + j;
+      const float4 rows =
+          *reinterpret_cast<const float4*>(&slice[column / tileDepth].at[column % tileDepth][TileSums::row()]);
+      tile.at[0][j] = rows.x, tile.at[1][j] = rows.y, tile.at[2][j] = rows.z, tile.at[3][j] = rows.w;
+    }
+  }
 };
 
 /** add(s) for each slice of depth of a tile of weights, when slice s of `right`, from `begin` on and below `end`, stands in `tile`. */
@@ -68,6 +79,11 @@ __device__ __forceinline__ int64_t keysSeen(const AttentionParameters& p, int64_
   return last < p.m ? last : p.m;
 }
 
+/** The first query that sees a key. */
+__device__ __forceinline__ int64_t firstSeeing(const AttentionParameters& p, int64_t key) {
+  return key > p.offset ? key - p.offset : 0;
+}
+
 /** Of each of a thread's rows: the maximum so far, and sums of exp(s − maximum), and of that times z. */
 struct RunningSoftmax {
   float top[4], total[4], along[4];
@@ -99,6 +115,18 @@ struct RunningSoftmax {
       along[i] *= shrink[i];
     }
   }
+
+  /** max s and Σ exp(s − max s) of queries from `first` on: to[query], and `count` further on. */
+  __device__ __forceinline__ void store(float* to, int64_t count, int64_t first, int64_t queries) const {
+    if (threadIdx.x % 16 != 0) return;
+#pragma unroll
+    for (int i = 0; i < 4; ++i) {
+      const int64_t query = first + TileSums::row() + i;
+      if (query >= queries) continue;
+      to[query] = top[i];
+      to[count + query] = total[i];
+    }
+  }
 };
 
 struct AttentionTiles {
@@ -125,27 +153,61 @@ struct Share {
   }
 };
 
-/** P and s̄ of one element, from its products of q and k and of ȳ and v; 0, whatever stands there, where a key is not seen. */
-struct RowsRead {
-  const AttentionPullbackArguments& a;
-  const float* row;  // of query 0
+/** P of query and key from their product, when a query's maximum and sum are known; 0, whatever stands there, where a key is not seen. */
+struct Probabilities {
+  const AttentionParameters& p;
+  const float *mask, *top, *total;  // those of query 0
 
-  __device__ __forceinline__ RowsRead(const AttentionPullbackArguments& a, int64_t batch)
-      : a(a), row(a.rows + batch * a.p.n) {}
-
-  __device__ __forceinline__ float probability(int64_t query, int64_t key, float product) const {
-    if (!sees(a.p, query, key)) return 0.0f;
-    return expf(scoreOf(a.p, a.mask, query, key, product) - row[query]) / row[a.p.batch * a.p.n + query];
+  __device__ __forceinline__ float operator()(int64_t query, int64_t key, float product) const {
+    if (!sees(p, query, key)) return 0.0f;
+    return expf(scoreOf(p, mask, query, key, product) - top[query]) / total[query];
   }
-  __device__ __forceinline__ float scoreCotangent(int64_t query, int64_t key, float product, float z) const {
-    if (!sees(a.p, query, key)) return 0.0f;
-    return static_cast<float>(a.p.scale) * probability(query, key, product) * (z - row[2 * a.p.batch * a.p.n + query]);
+};
+
+/** Products of queries from `first` on and keys from `key` on become P. */
+__device__ __forceinline__ void toProbabilities(const Probabilities& probability, int64_t first, int64_t key,
+                                                TileSums& s) {
+#pragma unroll
+  for (int i = 0; i < 4; ++i)
+#pragma unroll
+    for (int j = 0; j < 4; ++j)
+      s.at[i][j] = probability(first + TileSums::row() + i, key + TileSums::column() + j, s.at[i][j]);
+}
+/** The same of a transposed tile. */
+__device__ __forceinline__ void toProbabilitiesTransposed(const Probabilities& probability, int64_t first, int64_t key,
+                                                          TileSums& s) {
+#pragma unroll
+  for (int i = 0; i < 4; ++i)
+#pragma unroll
+    for (int j = 0; j < 4; ++j)
+      s.at[i][j] = probability(first + TileSums::column() + j, key + TileSums::row() + i, s.at[i][j]);
+}
+
+/** Of rows, whose maximum and sum are known, of one index of the batch: the operands of its products. */
+struct Backward {
+  const AttentionParameters& p;
+  const float *q, *k, *v, *yBar, *along;
+  Probabilities probability;
+
+  __device__ __forceinline__ Backward(const AttentionPullbackArguments& a, int64_t batch)
+      : p(a.p),
+        q(a.q + batch * p.n * p.d),
+        k(a.k + batch * p.m * p.d),
+        v(a.v + batch * p.m * p.e),
+        yBar(a.yBar + batch * p.n * p.e),
+        along(a.rows + (2 * p.batch + batch) * p.n),
+        probability{p, a.mask, a.rows + batch * p.n, a.rows + (p.batch + batch) * p.n} {}
+
+  /** s̄ = scale P ⊙ (z − Σ P z) of one element; Σ P z may be NaN where the key is not seen. */
+  __device__ __forceinline__ float scoreCotangent(int64_t query, float probability, float z) const {
+    return probability != 0.0f ? static_cast<float>(p.scale) * probability * (z - along[query]) : 0.0f;
   }
 };
 
 }  // namespace attention
 
-extern "C" __global__ void __launch_bounds__(productThreads) attention_kernel(const AttentionArguments a) {
+extern "C" __global__ void __launch_bounds__(productThreads, productBlocks)
+    attention_kernel(const AttentionArguments a) {
   using namespace attention;
   __shared__ AttentionTiles shared;
   const AttentionParameters& p = a.p;
@@ -175,69 +237,67 @@ extern "C" __global__ void __launch_bounds__(productThreads) attention_kernel(co
 #pragma unroll
     for (int j = 0; j < 4; ++j) y.at[i][j] /= softmax.total[i];
   y.store(a.y + share.batch * p.n * p.e, first, p.n, column, p.e);
+  if (a.rows != nullptr && share.chunk == 0) softmax.store(a.rows + share.batch * p.n, p.batch * p.n, first, p.n);
 }
 
-/** ẏ = Σ_j P (scale ṡ − Σ P scale ṡ) v + P v̇, with ṡ = q̇ kᵀ + q k̇ᵀ. */
-extern "C" __global__ void __launch_bounds__(productThreads) attention_pushforward_kernel(const AttentionArguments a) {
+/** ẏ = Σ_j P (scale ṡ) v + P v̇ − (Σ P scale ṡ) y, with ṡ = q̇ kᵀ + q k̇ᵀ. */
+extern "C" __global__ void __launch_bounds__(productThreads, productBlocks)
+    attention_tangent_kernel(const AttentionArguments a) {
   using namespace attention;
   __shared__ AttentionTiles shared;
-  __shared__ Weights change;
   const AttentionParameters& p = a.p;
   const Share share(tilesOf(p.n, tileRows), tilesOf(p.e, tileColumns));
   const int64_t first = share.tile * tileRows, column = share.chunk * tileColumns,
                 width = keysSeen(p, first + tileRows);
   const int64_t batch = share.batch % p.batch;  // share.batch counts directions too
-  const float *q = a.q + batch * p.n * p.d, *k = a.k + batch * p.m * p.d, *v = a.v + batch * p.m * p.e;
-  RunningSoftmax softmax;
-  TileSums y, yDot;
-  y.clear();
+  const float *q = a.q + batch * p.n * p.d, *k = a.k + batch * p.m * p.d;
+  const Probabilities probability{p, a.mask, a.rows + batch * p.n, a.rows + (p.batch + batch) * p.n};
+  TileSums yDot;
   yDot.clear();
+  float along[4] = {0.0f, 0.0f, 0.0f, 0.0f};
 #pragma unroll 1
   for (int64_t key = 0; key < width; key += tileColumns) {
-    TileSums s, sDot;
-    s.clear();
+    TileSums probabilities, sDot;
+    probabilities.clear();
+    addProduct(shared.tiles, RowsOperand(q, p.d, first, p.n), RowsOperand(k, p.d, key, p.m), 0, p.d, probabilities);
+    toProbabilities(probability, first, key, probabilities);
+    __syncthreads();
+    shared.weights.store(probabilities);
+    if (a.vDot != nullptr)
+      addSlices(ColumnsOperand(a.vDot + share.batch * p.m * p.e, p.e, column, p.e), key, width, shared.tiles.b,
+                [&](int slice) { yDot.add(shared.weights.slice[slice], shared.tiles.b); });
     sDot.clear();
-    addProduct(shared.tiles, RowsOperand(q, p.d, first, p.n), RowsOperand(k, p.d, key, p.m), 0, p.d, s);
     if (a.qDot != nullptr)
       addProduct(shared.tiles, RowsOperand(a.qDot + share.batch * p.n * p.d, p.d, first, p.n),
                  RowsOperand(k, p.d, key, p.m), 0, p.d, sDot);
     if (a.kDot != nullptr)
       addProduct(shared.tiles, RowsOperand(q, p.d, first, p.n),
                  RowsOperand(a.kDot + share.batch * p.m * p.d, p.d, key, p.m), 0, p.d, sDot);
-    float shrink[4];
-    softmax.take(p, a.mask, first, key, s, shrink);
+    shared.weights.load(probabilities);
 #pragma unroll
     for (int i = 0; i < 4; ++i) {
       float sum = 0.0f;
 #pragma unroll
-      for (int j = 0; j < 4; ++j) sum += sDot.at[i][j] *= static_cast<float>(p.scale) * s.at[i][j];
-      softmax.along[i] += rowSum(sum);
+      for (int j = 0; j < 4; ++j) sum += sDot.at[i][j] *= static_cast<float>(p.scale) * probabilities.at[i][j];
+      along[i] += rowSum(sum);
     }
-    scaleRows(y, shrink);
-    scaleRows(yDot, shrink);
     __syncthreads();
-    shared.weights.store(s);
-    change.store(sDot);
-    addSlices(ColumnsOperand(v, p.e, column, p.e), key, width, shared.tiles.b, [&](int slice) {
-      y.add(shared.weights.slice[slice], shared.tiles.b);
-      yDot.add(change.slice[slice], shared.tiles.b);
-    });
-    if (a.vDot != nullptr)
-      addSlices(ColumnsOperand(a.vDot + share.batch * p.m * p.e, p.e, column, p.e), key, width, shared.tiles.b,
-                [&](int slice) { yDot.add(shared.weights.slice[slice], shared.tiles.b); });
+    shared.weights.store(sDot);
+    addSlices(ColumnsOperand(a.v + batch * p.m * p.e, p.e, column, p.e), key, width, shared.tiles.b,
+              [&](int slice) { yDot.add(shared.weights.slice[slice], shared.tiles.b); });
   }
 #pragma unroll
   for (int i = 0; i < 4; ++i)
 #pragma unroll
     for (int j = 0; j < 4; ++j) {
-      y.at[i][j] /= softmax.total[i];
-      yDot.at[i][j] = fmaf(-softmax.along[i], y.at[i][j], yDot.at[i][j]) / softmax.total[i];
+      const int64_t row = first + TileSums::row() + i, at = column + TileSums::column() + j;
+      if (row < p.n && at < p.e) yDot.at[i][j] = fmaf(-along[i], a.y[(batch * p.n + row) * p.e + at], yDot.at[i][j]);
     }
-  if (share.batch < p.batch) y.store(a.y + batch * p.n * p.e, first, p.n, column, p.e);
   yDot.store(a.yDot + share.batch * p.n * p.e, first, p.n, column, p.e);
 }
 
-extern "C" __global__ void __launch_bounds__(productThreads) attention_rows_kernel(const AttentionPullbackArguments a) {
+extern "C" __global__ void __launch_bounds__(productThreads, productBlocks)
+    attention_rows_kernel(const AttentionPullbackArguments a) {
   using namespace attention;
   __shared__ ProductTiles tiles;
   const AttentionParameters& p = a.p;
@@ -263,21 +323,19 @@ extern "C" __global__ void __launch_bounds__(productThreads) attention_rows_kern
       softmax.along[i] += rowSum(sum);
     }
   }
-  if (threadIdx.x % 16 != 0) return;
   const int64_t count = p.batch * p.n;
+  float* rows = a.rows + share.batch * p.n;
+  softmax.store(rows, count, first, p.n);
+  if (threadIdx.x % 16 != 0) return;
 #pragma unroll
   for (int i = 0; i < 4; ++i) {
     const int64_t query = first + TileSums::row() + i;
-    if (query >= p.n) continue;
-    float* row = a.rows + share.batch * p.n + query;
-    row[0] = softmax.top[i];
-    row[count] = softmax.total[i];
-    row[2 * count] = softmax.along[i] / softmax.total[i];
+    if (query < p.n) rows[2 * count + query] = softmax.along[i] / softmax.total[i];
   }
 }
 
 /** q̄ = s̄ k */
-extern "C" __global__ void __launch_bounds__(productThreads)
+extern "C" __global__ void __launch_bounds__(productThreads, productBlocks)
     attention_query_pullback_kernel(const AttentionPullbackArguments a) {
   using namespace attention;
   __shared__ AttentionTiles shared;
@@ -285,71 +343,93 @@ extern "C" __global__ void __launch_bounds__(productThreads)
   const Share share(tilesOf(p.n, tileRows), tilesOf(p.d, tileColumns));
   const int64_t first = share.tile * tileRows, column = share.chunk * tileColumns,
                 width = keysSeen(p, first + tileRows);
-  const float *q = a.q + share.batch * p.n * p.d, *k = a.k + share.batch * p.m * p.d,
-              *v = a.v + share.batch * p.m * p.e, *yBar = a.yBar + share.batch * p.n * p.e;
-  const RowsRead rows(a, share.batch);
+  const Backward b(a, share.batch);
   TileSums qBar;
   qBar.clear();
 #pragma unroll 1
   for (int64_t key = 0; key < width; key += tileColumns) {
-    TileSums s, z;
-    s.clear();
+    TileSums probabilities, z;
+    probabilities.clear();
+    addProduct(shared.tiles, RowsOperand(b.q, p.d, first, p.n), RowsOperand(b.k, p.d, key, p.m), 0, p.d, probabilities);
+    toProbabilities(b.probability, first, key, probabilities);
+    __syncthreads();
+    shared.weights.store(probabilities);
     z.clear();
-    addProduct(shared.tiles, RowsOperand(q, p.d, first, p.n), RowsOperand(k, p.d, key, p.m), 0, p.d, s);
-    addProduct(shared.tiles, RowsOperand(yBar, p.e, first, p.n), RowsOperand(v, p.e, key, p.m), 0, p.e, z);
+    addProduct(shared.tiles, RowsOperand(b.yBar, p.e, first, p.n), RowsOperand(b.v, p.e, key, p.m), 0, p.e, z);
+    shared.weights.load(probabilities);
 #pragma unroll
     for (int i = 0; i < 4; ++i)
 #pragma unroll
       for (int j = 0; j < 4; ++j)
-        s.at[i][j] =
-            rows.scoreCotangent(first + TileSums::row() + i, key + TileSums::column() + j, s.at[i][j], z.at[i][j]);
-    __syncthreads();
-    shared.weights.store(s);
-    addSlices(ColumnsOperand(k, p.d, column, p.d), key, width, shared.tiles.b,
+        z.at[i][j] = b.scoreCotangent(first + TileSums::row() + i, probabilities.at[i][j], z.at[i][j]);
+    shared.weights.store(z);
+    addSlices(ColumnsOperand(b.k, p.d, column, p.d), key, width, shared.tiles.b,
               [&](int slice) { qBar.add(shared.weights.slice[slice], shared.tiles.b); });
   }
   qBar.store(a.qBar + share.batch * p.n * p.d, first, p.n, column, p.d);
 }
 
-/** k̄ = s̄ᵀ q, v̄ = Pᵀ ȳ: tiles of scores stand here transposed, rows are keys. */
-extern "C" __global__ void __launch_bounds__(productThreads)
+// Tiles of scores of the other two pullbacks stand transposed: rows are keys, columns are queries.
+
+/** k̄ = s̄ᵀ q */
+extern "C" __global__ void __launch_bounds__(productThreads, productBlocks)
     attention_key_pullback_kernel(const AttentionPullbackArguments a) {
   using namespace attention;
   __shared__ AttentionTiles shared;
   const AttentionParameters& p = a.p;
-  const int64_t keyChunks = tilesOf(p.d, tileColumns);
-  const Share share(tilesOf(p.m, tileRows), keyChunks + tilesOf(p.e, tileColumns));
-  const bool ofKeys = share.chunk < keyChunks;
-  const int64_t first = share.tile * tileRows, column = (ofKeys ? share.chunk : share.chunk - keyChunks) * tileColumns;
-  const float *q = a.q + share.batch * p.n * p.d, *k = a.k + share.batch * p.m * p.d,
-              *v = a.v + share.batch * p.m * p.e, *yBar = a.yBar + share.batch * p.n * p.e;
-  const int64_t columns = ofKeys ? p.d : p.e;
-  const RowsRead rows(a, share.batch);
-  TileSums bar;
-  bar.clear();
-  const int64_t seenFrom = first > p.offset ? first - p.offset : 0;  // the first query that sees key `first`
+  const Share share(tilesOf(p.m, tileRows), tilesOf(p.d, tileColumns));
+  const int64_t first = share.tile * tileRows, column = share.chunk * tileColumns;
+  const Backward b(a, share.batch);
+  TileSums kBar;
+  kBar.clear();
 #pragma unroll 1
-  for (int64_t query = seenFrom; query < p.n; query += tileColumns) {
-    TileSums s, z;
-    s.clear();
+  for (int64_t query = firstSeeing(p, first); query < p.n; query += tileColumns) {
+    TileSums probabilities, z;
+    probabilities.clear();
+    addProduct(shared.tiles, RowsOperand(b.k, p.d, first, p.m), RowsOperand(b.q, p.d, query, p.n), 0, p.d,
+               probabilities);
+    toProbabilitiesTransposed(b.probability, query, first, probabilities);
+    __syncthreads();
+    shared.weights.store(probabilities);
     z.clear();
-    addProduct(shared.tiles, RowsOperand(k, p.d, first, p.m), RowsOperand(q, p.d, query, p.n), 0, p.d, s);
-    if (ofKeys)
-      addProduct(shared.tiles, RowsOperand(v, p.e, first, p.m), RowsOperand(yBar, p.e, query, p.n), 0, p.e, z);
+    addProduct(shared.tiles, RowsOperand(b.v, p.e, first, p.m), RowsOperand(b.yBar, p.e, query, p.n), 0, p.e, z);
+    shared.weights.load(probabilities);
 #pragma unroll
     for (int i = 0; i < 4; ++i)
 #pragma unroll
-      for (int j = 0; j < 4; ++j) {
-        const int64_t key = first + TileSums::row() + i, of = query + TileSums::column() + j;
-        s.at[i][j] =
-            ofKeys ? rows.scoreCotangent(of, key, s.at[i][j], z.at[i][j]) : rows.probability(of, key, s.at[i][j]);
-      }
-    __syncthreads();
-    shared.weights.store(s);
-    addSlices(ColumnsOperand(ofKeys ? q : yBar, columns, column, columns), query, p.n, shared.tiles.b,
-              [&](int slice) { bar.add(shared.weights.slice[slice], shared.tiles.b); });
+      for (int j = 0; j < 4; ++j)
+        z.at[i][j] = b.scoreCotangent(query + TileSums::column() + j, probabilities.at[i][j], z.at[i][j]);
+    shared.weights.store(z);
+    addSlices(ColumnsOperand(b.q, p.d, column, p.d), query, p.n, shared.tiles.b,
+              [&](int slice) { kBar.add(shared.weights.slice[slice], shared.tiles.b); });
   }
-  bar.store((ofKeys ? a.kBar : a.vBar) + share.batch * p.m * columns, first, p.m, column, columns);
+  kBar.store(a.kBar + share.batch * p.m * p.d, first, p.m, column, p.d);
+}
+
+/** v̄ = Pᵀ ȳ */
+extern "C" __global__ void __launch_bounds__(productThreads, productBlocks)
+    attention_value_pullback_kernel(const AttentionPullbackArguments a) {
+  using namespace attention;
+  __shared__ AttentionTiles shared;
+  const AttentionParameters& p = a.p;
+  const Share share(tilesOf(p.m, tileRows), tilesOf(p.e, tileColumns));
+  const int64_t first = share.tile * tileRows, column = share.chunk * tileColumns;
+  const Backward b(a, share.batch);
+  TileSums vBar;
+  vBar.clear();
+#pragma unroll 1
+  for (int64_t query = firstSeeing(p, first); query < p.n; query += tileColumns) {
+    TileSums probabilities;
+    probabilities.clear();
+    addProduct(shared.tiles, RowsOperand(b.k, p.d, first, p.m), RowsOperand(b.q, p.d, query, p.n), 0, p.d,
+               probabilities);
+    toProbabilitiesTransposed(b.probability, query, first, probabilities);
+    __syncthreads();
+    shared.weights.store(probabilities);
+    addSlices(ColumnsOperand(b.yBar, p.e, column, p.e), query, p.n, shared.tiles.b,
+              [&](int slice) { vBar.add(shared.weights.slice[slice], shared.tiles.b); });
+  }
+  vBar.store(a.vBar + share.batch * p.m * p.e, first, p.m, column, p.e);
 }
 
 }  // namespace pushforward::cuda

@@ -6,7 +6,8 @@
 
 namespace pushforward::cuda {
 
-extern "C" __global__ void __launch_bounds__(productThreads) conv2d_product_kernel(const Conv2dArguments a) {
+extern "C" __global__ void __launch_bounds__(productThreads, productBlocks)
+    conv2d_product_kernel(const Conv2dArguments a) {
   __shared__ ProductTiles tiles;
   layer::multiply(a.layer, conv2d::Patches{a.shape}, tiles);
 }
@@ -16,7 +17,7 @@ extern "C" __global__ void __launch_bounds__(projectThreads) conv2d_project_kern
 }
 
 /** x̄ [pixels of x, channels] = Σ over (tap, filter) δ w. */
-extern "C" __global__ void __launch_bounds__(productThreads)
+extern "C" __global__ void __launch_bounds__(productThreads, productBlocks)
     conv2d_input_pullback_kernel(const Conv2dPullbackArguments a) {
   __shared__ ProductTiles tiles;
   const Conv2dShape& c = a.shape;
@@ -31,7 +32,7 @@ extern "C" __global__ void __launch_bounds__(productThreads)
 }
 
 /** w̄ [tap·channels, filters] = Σ over the pixels of y xᵀ δ. */
-extern "C" __global__ void __launch_bounds__(productThreads)
+extern "C" __global__ void __launch_bounds__(productThreads, productBlocks)
     conv2d_filter_pullback_kernel(const Conv2dPullbackArguments a) {
   __shared__ ProductTiles tiles;
   const Conv2dShape& c = a.shape;

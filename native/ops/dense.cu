@@ -84,7 +84,8 @@ __device__ __forceinline__ void storeQuad(float* row, int64_t out, int64_t colum
 
 }  // namespace dense
 
-extern "C" __global__ void __launch_bounds__(productThreads) dense_product_kernel(const LayerArguments a) {
+extern "C" __global__ void __launch_bounds__(productThreads, productBlocks)
+    dense_product_kernel(const LayerArguments a) {
   __shared__ ProductTiles tiles;
   layer::multiply(a, dense::Matrix{a.rows, a.in}, tiles);
 }

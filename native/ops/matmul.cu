@@ -4,7 +4,7 @@
 
 namespace pushforward::cuda {
 
-extern "C" __global__ void __launch_bounds__(productThreads) matmul_kernel(const MatmulArguments args) {
+extern "C" __global__ void __launch_bounds__(productThreads, productBlocks) matmul_kernel(const MatmulArguments args) {
   __shared__ ProductTiles tiles;
   const MatmulParameters& p = args.p;
   const int64_t tilesOfOne = args.rowTiles * args.columnTiles, t = blockIdx.x / tilesOfOne;

@@ -101,7 +101,8 @@ extern "C" __global__ void update_kernel(const UpdateArguments a) {
   }
 }
 
-extern "C" __global__ void __launch_bounds__(productThreads) update_product_kernel(const UpdateArguments a) {
+extern "C" __global__ void __launch_bounds__(productThreads, productBlocks)
+    update_product_kernel(const UpdateArguments a) {
   __shared__ update::Coefficients c;
   __shared__ ProductTiles tiles;
   if (!allFinite(a.guards)) return;

@@ -135,12 +135,20 @@ on('an index that does not exist', async () => {
   assert.is(leaks, '');
 });
 
+interface Lost {
+  readonly first: Outcome;
+  readonly second: Outcome;
+  readonly cpu: number;
+}
+
 on('a kernel that the image lacks: NO_KERNEL at compile, by name', async () => {
   const lacking = join(folder, 'lacking.ptx');
   writeFileSync(lacking, readFileSync(image, 'utf8').replaceAll('end_step_kernel', 'ended_step_kernel'));
-  const { found, leaks } = await child<Opened>('open', { PUSHFORWARD_CUDA_IMAGE: lacking });
-  assert.is(found.cuda.code, 'NO_KERNEL');
-  assert.match(found.cuda.message ?? '', /end_step_kernel/);
+  const { found, leaks } = await child<Lost>('lost', { PUSHFORWARD_CUDA_IMAGE: lacking });
+  for (const { code, message } of [found.first, found.second]) {
+    assert.is(code, 'NO_KERNEL');
+    assert.match(message ?? '', /the kernel end_step_kernel/);
+  }
   assert.is(leaks, '');
 });
 
@@ -207,7 +215,7 @@ const outOfMemory = {
     ['cuMemHostAlloc', 'cuStreamCreate', 'cuEventCreate'].map((call) => `${call}:${n}:2`),
   ),
   'the image, the context': ['cuModuleLoadData:1:2', 'cuDevicePrimaryCtxRetain:2:2'],
-  'captures and graphs': [1, 3, 4].flatMap((n) =>
+  'captures and graphs': [1, 3, 5].flatMap((n) =>
     ['cuStreamBeginCapture', 'cuStreamEndCapture', 'cuGraphInstantiateWithFlags', 'cuGraphLaunch'].map(
       (call) => `${call}:${n}:2`,
     ),
@@ -234,11 +242,6 @@ for (const [fault, expected] of [
   ['cuEventSynchronize:3:716', /cuEventSynchronize.*CUDA_ERROR_MISALIGNED_ADDRESS/],
 ] as const) {
   on(`${fault}: the device is lost, and every later call says why; the cpu goes on`, async () => {
-    interface Lost {
-      readonly first: Outcome;
-      readonly second: Outcome;
-      readonly cpu: number;
-    }
     const { found } = await child<Lost>('lost', { SOFTCUDA_FAULT: fault });
     assert.is(found.first.code, 'NO_DEVICE');
     assert.match(found.first.message ?? '', expected);

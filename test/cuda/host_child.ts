@@ -86,11 +86,13 @@ const tasks: Readonly<Record<string, () => Promise<unknown>>> = {
   async runs() {
     const resident = await fitted({ device: 'cuda' });
     const again = await fitted({ device: 'cuda' });
-    const staged = problem({ device: 'cuda' });
-    const losses: number[] = [];
-    for await (const batch of examples().batches({ batchSize: 8 })) losses.push((await staged.step(batch)).loss);
-    const read = Object.values(await staged.parameters()).flatMap(({ data }) => [...data]);
-    staged.dispose();
+    const stepped = async (device: 'cpu' | 'cuda'): Promise<number[]> => {
+      const trainer = problem({ device });
+      const losses: number[] = [];
+      for await (const batch of examples().batches({ batchSize: 8 })) losses.push((await trainer.step(batch)).loss);
+      trainer.dispose();
+      return losses;
+    };
     const descend = async (device: 'cpu' | 'cuda', learningRate: number): Promise<unknown> => {
       const options = { steps: 40, recordEvery: 8, optimizer: sgd({ learningRate }), gradient: backprop(), device };
       const { parameters, losses, path } = await minimize(bowl, { x: Float32Array.of(1, -2, 3) }, options);
@@ -100,8 +102,7 @@ const tasks: Readonly<Record<string, () => Promise<unknown>>> = {
       same: JSON.stringify(resident) === JSON.stringify(again),
       resident,
       cpu: await fitted({ device: 'cpu' }),
-      losses,
-      read,
+      steps: [await stepped('cuda'), await stepped('cpu')],
       descents: [await descend('cuda', 0.05), await descend('cpu', 0.05)],
       overflows: [await outcome(() => descend('cuda', 1e20)), await outcome(() => descend('cpu', 1e20))],
     };

@@ -22,6 +22,7 @@ const suites = [
   'properties_edges',
   'golden_ops',
   'cuda/bits',
+  'cuda/host',
   'attention',
   'rows',
   'memory',

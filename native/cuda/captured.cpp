@@ -60,6 +60,13 @@ void endStep(const KernelCall& call, const Plan& plan, const Binding& binding, c
   launch(call, {"end_step_kernel", {1, 1, 1}, threads, 0}, end);
 }
 
+/** Ends one that came to nothing. */
+void endCapture(Context& context, Stream stream) noexcept {
+  Graph graph = nullptr;
+  context.tidy(context.api.cuStreamEndCapture, stream, &graph);
+  if (graph) context.tidy(context.api.cuGraphDestroy, graph);
+}
+
 }  // namespace
 
 std::vector<size_t> inputBytes(const Plan& plan) {
@@ -96,11 +103,14 @@ Captured::Captured(std::shared_ptr<Context> owner, const Plan& plan, const Devic
     Queue queue{*context, stream, false};
     takeStep(plan, device, binding, queue);
   } catch (...) {
-    context->tidy(api.cuStreamEndCapture, stream, &graph);
-    if (graph) context->tidy(api.cuGraphDestroy, graph);
+    endCapture(*context, stream);
     throw;
   }
-  context->call(api.cuStreamEndCapture, stream, &graph);
+  const Result ended = api.cuStreamEndCapture.function(stream, &graph);
+  if (ended != success) {
+    endCapture(*context, stream);  // or the stream would take nothing but captures from now on
+    context->failed("cuStreamEndCapture", "", ended);
+  }
   const Result result = api.cuGraphInstantiateWithFlags.function(&exec, graph, 0);
   context->tidy(api.cuGraphDestroy, graph);
   if (result != success) context->failed("cuGraphInstantiateWithFlags", "", result);

@@ -26,7 +26,24 @@ Code codeOf(Result result) {
   }
 }
 
+int attributeOf(const Driver& api, int which, int device) {
+  int value = 0;
+  return api.cuDeviceGetAttribute.function(&value, which, device) == success ? value : 0;
+}
+
 }  // namespace
+
+std::string capabilityOf(const Driver& api, int device) {
+  return std::to_string(attributeOf(api, attributeMajor, device)) + "." +
+         std::to_string(attributeOf(api, attributeMinor, device));
+}
+
+std::string lackOf(const Driver& api, int device) {
+  constexpr int oldestMajor = 8;  // of the image
+  if (attributeOf(api, attributeMajor, device) >= oldestMajor) return "";
+  return "its compute capability is " + capabilityOf(api, device) + ", needed is " + std::to_string(oldestMajor) +
+         ".0 or later";
+}
 
 std::shared_ptr<Context> Context::open(int ordinal) {
   static std::mutex mutex;
@@ -57,6 +74,8 @@ Context::Context(const Driver& driver, int ordinal)
     : api(driver), ordinal_(ordinal), name_("cuda:" + std::to_string(ordinal)) {
   int device = 0;
   call(api.cuDeviceGet, &device, ordinal);
+  const std::string lack = lackOf(api, device);
+  if (!lack.empty()) fail(Code::NO_DEVICE, "device", "a GPU that there are kernels for", name_ + ": " + lack);
   call(api.cuDevicePrimaryCtxRetain, &handle_, device);
   try {
     Current current(*this);
@@ -99,7 +118,10 @@ void Context::expectAlive() const {
 }
 
 void Context::failed(const std::string& call, const std::string& about, Result result) {
-  const std::string words = wordsOf(api, result) + (about.empty() ? "" : " (" + about + ")");
+  // A wait learns of an error long after the launch.
+  const bool late = isSticky(result) && about.empty();
+  const std::string where = late ? "in one of the kernels in flight; PUSHFORWARD_CUDA_SYNC=1 tells in which" : about;
+  const std::string words = wordsOf(api, result) + (where.empty() ? "" : " (" + where + ")");
   if (isSticky(result)) {
     std::lock_guard<std::mutex> lock(lossMutex_);
     if (!lost_) loss_ = call + ": " + words;

@@ -138,6 +138,11 @@ class Owned {
   Handle handle_ = nullptr;
 };
 
+/** "9.0" */
+std::string capabilityOf(const Driver& api, int device);
+/** Why no kernel of ours runs there; empty where they do. */
+std::string lackOf(const Driver& api, int device);
+
 /** As an address for the driver. */
 inline Address addressOf(const void* pointer) { return reinterpret_cast<Address>(pointer); }
 

@@ -12,13 +12,6 @@ namespace pushforward {
 
 namespace {
 
-constexpr int oldestMajor = 8;  // of a compute capability: the kernels are for sm_80 and later
-
-int attributeOf(const cuda::Driver& api, int which, int device) {
-  int value = 0;
-  return api.cuDeviceGetAttribute.function(&value, which, device) == cuda::success ? value : 0;
-}
-
 GpuFacts factsOf(const cuda::Driver& api, int ordinal) {
   GpuFacts facts;
   facts.name = "cuda:" + std::to_string(ordinal);
@@ -35,12 +28,8 @@ GpuFacts factsOf(const cuda::Driver& api, int ordinal) {
   facts.description = name;
   size_t bytes = 0;
   if (api.cuDeviceTotalMem.function(&bytes, device) == cuda::success) facts.memoryBytes = static_cast<double>(bytes);
-  const int major = attributeOf(api, cuda::attributeMajor, device),
-            minor = attributeOf(api, cuda::attributeMinor, device);
-  facts.computeCapability = std::to_string(major) + "." + std::to_string(minor);
-  if (major < oldestMajor)
-    facts.reason = "its compute capability is " + facts.computeCapability + ", needed is " +
-                   std::to_string(oldestMajor) + ".0 or later";
+  facts.computeCapability = cuda::capabilityOf(api, device);
+  facts.reason = cuda::lackOf(api, device);
   return facts;
 }
 

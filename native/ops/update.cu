@@ -28,10 +28,12 @@ __device__ __forceinline__ void setCoefficients(const UpdateArguments& a, Coeffi
     const RunState& run = a.guards.state->run;
     c.rate = static_cast<float>(run.rate);
     c.weightDecay = static_cast<float>(a.rule == UpdateRule::adamW ? run.rate * a.p.weightDecay : a.p.weightDecay);
-    const uint64_t t = uint64_t{run.step} + 1;
-    const bool corrects = a.rule != UpdateRule::sgd;
-    c.correctedRate = corrects ? static_cast<float>(run.rate / (1.0 - power(a.p.beta1, t))) : 0.0f;
-    c.correction2 = corrects ? static_cast<float>(1.0 / sqrt(1.0 - power(a.p.beta2, t))) : 0.0f;
+    c.correctedRate = c.correction2 = 0.0f;  // for sgd: the compiler reads them ahead of the test for the rule
+    if (a.rule != UpdateRule::sgd) {
+      const uint64_t t = uint64_t{run.step} + 1;
+      c.correctedRate = static_cast<float>(run.rate / (1.0 - power(a.p.beta1, t)));
+      c.correction2 = static_cast<float>(1.0 / sqrt(1.0 - power(a.p.beta2, t)));
+    }
   }
   __syncthreads();
 }

@@ -6,35 +6,44 @@ namespace pushforward::cuda {
 
 namespace norm {
 
-/** Σ_i f(i), the same in every thread. */
+/** Σ_i f(i) in float64, the same in every thread. */
 template <class F>
-__device__ __forceinline__ float rowSum(int64_t n, float* partial, const F& f) {
-  float sum = 0.0f;
+__device__ __forceinline__ double rowSum(int64_t n, double* partial, const F& f) {
+  double sum = 0;
   for (int64_t i = threadIdx.x; i < n; i += blockDim.x) sum += f(i);
   return blockSum(sum, partial);
 }
 
+/**
+ * x̂ = ((x − mean) − rest) scale. The mean is in two parts, so that x̂ is right to rounding however far from zero a row lies: one float32 is
+ * wrong by ε times the mean.
+ */
 struct Moments {
-  float mean, scale;  // x̂ = (x − mean) scale
+  float mean, rest, scale;
+  __device__ __forceinline__ float normalised(float x) const { return ((x - mean) - rest) * scale; }
 };
 
-__device__ __forceinline__ Moments momentsOf(const NormParameters& p, const float* x, float* partial) {
-  const float n = static_cast<float>(p.n);
-  const float mean = p.centre != 0 ? rowSum(p.n, partial, [&](int64_t i) { return x[i]; }) / n : 0.0f;
-  const float squares = rowSum(p.n, partial, [&](int64_t i) { return (x[i] - mean) * (x[i] - mean); });
-  return {mean, 1.0f / sqrtf(squares / n + static_cast<float>(p.epsilon))};
+__device__ __forceinline__ Moments momentsOf(const NormParameters& p, const float* x, double* partial) {
+  const double n = static_cast<double>(p.n);
+  const double middle = p.centre != 0 ? rowSum(p.n, partial, [&](int64_t i) { return x[i]; }) / n : 0;
+  const float mean = static_cast<float>(middle), rest = static_cast<float>(middle - mean);
+  const double squares = rowSum(p.n, partial, [&](int64_t i) {
+    const float centred = (x[i] - mean) - rest;
+    return centred * centred;
+  });
+  return {mean, rest, 1.0f / sqrtf(static_cast<float>(squares / n + p.epsilon))};
 }
 
 }  // namespace norm
 
 extern "C" __global__ void norm_kernel(const NormArguments a) {
-  __shared__ float partial[maxNormThreads / warpLanes];
+  __shared__ double partial[maxNormThreads / warpLanes];
   const NormParameters& p = a.p;
   const float* x = a.x + blockIdx.x * p.n;
   const norm::Moments row = norm::momentsOf(p, x, partial);
   float* y = a.y + blockIdx.x * p.n;
   for (int64_t i = threadIdx.x; i < p.n; i += blockDim.x) {
-    float value = (x[i] - row.mean) * row.scale;
+    float value = row.normalised(x[i]);
     if (a.scale != nullptr) value *= a.scale[i];
     if (a.shift != nullptr) value += a.shift[i];
     y[i] = value;
@@ -42,16 +51,17 @@ extern "C" __global__ void norm_kernel(const NormArguments a) {
 }
 
 extern "C" __global__ void norm_project_kernel(const NormProjectArguments a) {
-  __shared__ float partial[maxNormThreads / warpLanes];
+  __shared__ double partial[maxNormThreads / warpLanes];
   const NormParameters& p = a.p;
   const float *x = a.x + blockIdx.x % p.rows * p.n, *z = a.z + blockIdx.x * p.n;
   const norm::Moments row = norm::momentsOf(p, x, partial);
-  const float n = static_cast<float>(p.n);
-  const float mean = p.centre != 0 ? norm::rowSum(p.n, partial, [&](int64_t i) { return z[i]; }) / n : 0.0f;
-  const float along = norm::rowSum(p.n, partial, [&](int64_t i) { return (x[i] - row.mean) * row.scale * z[i]; }) / n;
+  const double n = static_cast<double>(p.n);
+  const double middle = p.centre != 0 ? norm::rowSum(p.n, partial, [&](int64_t i) { return z[i]; }) / n : 0;
+  const double product = norm::rowSum(p.n, partial, [&](int64_t i) { return row.normalised(x[i]) * z[i]; });
+  const float mean = static_cast<float>(middle), along = static_cast<float>(product / n);
   float* y = a.y + blockIdx.x * p.n;
   for (int64_t i = threadIdx.x; i < p.n; i += blockDim.x)
-    y[i] = row.scale * (z[i] - mean - (x[i] - row.mean) * row.scale * along);
+    y[i] = row.scale * (z[i] - mean - row.normalised(x[i]) * along);
 }
 
 }  // namespace pushforward::cuda

@@ -6,6 +6,7 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import { toolkit } from './kernels.mjs';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const { values, positionals } = parseArgs({
@@ -24,8 +25,8 @@ const suites = [
   'cuda/bits',
   'cuda/host',
   'attention',
-  'rows',
-  'memory',
+  'rows.test',
+  'memory.test',
   'cuda/ptxas',
 ];
 
@@ -33,8 +34,8 @@ function node(env, ...command) {
   return spawnSync(process.execPath, command, { cwd: root, stdio: 'inherit', env: { ...process.env, ...env } }).status;
 }
 
-if (spawnSync('nvcc', ['--version']).status !== 0) {
-  console.log(`SKIP softcuda: no nvcc on PATH, which the kernels are compiled with`);
+if (toolkit() === undefined) {
+  console.log('SKIP softcuda: no nvcc, which compiles the kernels');
   console.log(`0 passed, 0 failed, ${suites.length} skipped`);
 } else {
   const image = process.env.PUSHFORWARD_CUDA_IMAGE ?? join(root, 'build/cmake/Release/kernels.ptx');
@@ -44,7 +45,12 @@ if (spawnSync('nvcc', ['--version']).status !== 0) {
   process.exitCode =
     node({}, 'scripts/softcuda_build.mjs') ||
     node(
-      { PUSHFORWARD_CUDA_DRIVER: driver, PUSHFORWARD_CUDA_IMAGE: image, PUSHFORWARD_TEST_DEVICE: 'cuda' },
+      {
+        PUSHFORWARD_CUDA_DRIVER: driver,
+        PUSHFORWARD_CUDA_IMAGE: image,
+        PUSHFORWARD_TEST_DEVICE: 'cuda',
+        SOFTCUDA_LEAKS: process.env.SOFTCUDA_LEAKS ?? '/dev/null', // engines that calls share live to the end
+      },
       'scripts/test.mjs',
       ...(positionals.length > 0 ? positionals : suites),
       ...['--folder', 'test', '--folder', 'test/cuda', '--jobs', values.jobs, '--seconds', values.seconds],

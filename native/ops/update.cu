@@ -28,7 +28,7 @@ __device__ __forceinline__ void setCoefficients(const UpdateArguments& a, Coeffi
     const RunState& run = a.guards.state->run;
     c.rate = static_cast<float>(run.rate);
     c.weightDecay = static_cast<float>(a.rule == UpdateRule::adamW ? run.rate * a.p.weightDecay : a.p.weightDecay);
-    c.correctedRate = c.correction2 = 0.0f;  // for sgd: the compiler reads them ahead of the test for the rule
+    c.correctedRate = c.correction2 = 0.0f;  // of sgd, which loads them ahead of its branch
     if (a.rule != UpdateRule::sgd) {
       const uint64_t t = uint64_t{run.step} + 1;
       c.correctedRate = static_cast<float>(run.rate / (1.0 - power(a.p.beta1, t)));

@@ -10,7 +10,7 @@ const image = { model: cnn(8), inputShape: [28, 28, 1], rate: 2e-4, batch: 8, st
 const settings: Readonly<Record<string, Setting>> = {
   '784-128-10, gaussian': { ...small, gradient: forwardGradient({ sampler: gaussian() }) },
   '784-128-10, rank one': { ...small, gradient: forwardGradient({ sampler: lowRank({ rank: 1 }) }) },
-  '784-128-10, backprop': { ...small, gradient: backprop(), rate: 0.1 },
+  '784-128-10, backprop': { ...small, gradient: backprop(), rate: 0.1, steps: 50 },
   'cnn, gaussian': { ...image, gradient: forwardGradient({ sampler: gaussian() }) },
   'cnn, backprop': { ...image, gradient: backprop(), rate: 0.05 },
   '784-1024-1024-10, gaussian': {

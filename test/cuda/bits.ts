@@ -14,7 +14,7 @@ import {
   type Value,
 } from '../../src/index.ts';
 import { normals } from '../support/draw.ts';
-import { cnn, mlp, trained } from '../support/run.ts';
+import { cnn, mlp, type Setting, trained } from '../support/run.ts';
 
 const hash = createHash('sha256');
 const take = ({ buffer, byteOffset, byteLength }: NodeJS.TypedArray): unknown =>
@@ -22,18 +22,22 @@ const take = ({ buffer, byteOffset, byteLength }: NodeJS.TypedArray): unknown =>
 
 const small = { model: mlp(64), inputShape: [784], rate: 1e-3, batch: 37, steps: 4 };
 const image = { model: cnn(8), inputShape: [28, 28, 1], rate: 1e-3, batch: 8, steps: 2 };
-for (const gradient of [
+const everywhere = [
   backprop(),
   forwardGradient({ sampler: gaussian(), directions: 2 }),
   forwardGradient({ sampler: sphere() }),
-  forwardGradient({ sampler: lowRank({ rank: 2 }), perExample: true }),
   forwardGradient({ perturb: 'activations', directions: 2 }),
-]) {
-  for (const setting of [small, image]) {
-    const { losses, derivatives, parameters } = await trained({ ...setting, gradient }, { device: 'cuda' });
-    take(Float64Array.from([...losses, ...derivatives.flat()]));
-    for (const { data } of parameters) take(data);
-  }
+];
+// Directions per example are for dense layers alone.
+const perExample = forwardGradient({ sampler: lowRank({ rank: 2 }), perExample: true });
+const settings: readonly Setting[] = [
+  ...everywhere.flatMap((gradient) => [small, image].map((setting) => ({ ...setting, gradient }))),
+  { ...small, gradient: perExample },
+];
+for (const setting of settings) {
+  const { losses, derivatives, parameters } = await trained(setting, { device: 'cuda' });
+  take(Float64Array.from([...losses, ...derivatives.flat()]));
+  for (const { data } of parameters) take(data);
 }
 
 // Sums cut into pieces, and rows picked many times: where atomics would show.

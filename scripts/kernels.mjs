@@ -3,7 +3,8 @@
 //   pushforward.fatbin   machine code of it for each architecture, and that PTX
 //   ptxas.json           registers, shared bytes and spills of every kernel, as ptxas reports them
 // It never fails an installation: without nvcc, or where nvcc fails, there are no kernels, one line says why, and cuda is NO_DEVICE.
-//   node scripts/kernels.mjs <folder>      what is up to date is not built again
+//   node scripts/kernels.mjs <folder>                   what is up to date is not built again
+//   node scripts/kernels.mjs --compile <native> <ptx>   the PTX alone, of a folder like native/
 //   PUSHFORWARD_CUDA=AUTO|OFF              OFF builds none
 //   JOBS=n                                 compilers at a time; the number of cores otherwise
 import { spawn } from 'node:child_process';
@@ -17,7 +18,7 @@ const root = fileURLToPath(new URL('..', import.meta.url));
 const native = join(root, 'native');
 /** 8.0 runs on 8.6 and 8.9, 9.0 on itself, 10.0 on 10.3, 12.0 on 12.1; the PTX on all later ones. */
 export const architectures = ['80', '90', '100', '120'];
-const flags = ['-std=c++17', '-O3', '-fmad=false', '-lineinfo', '-I', native];
+const flags = ['-std=c++17', '-O3', '-fmad=false', '-lineinfo'];
 const versions = ['7.0', '7.1', '7.2', '7.3', '7.4', '7.5', '7.6', '7.7', '7.8', '8.0', '8.3', '8.5', '8.8', '9.0'];
 const outputs = ['kernels.ptx', 'pushforward.fatbin', 'ptxas.json'];
 
@@ -30,7 +31,7 @@ export function toolkit() {
 
 function run(command, args) {
   return new Promise((resolve, reject) => {
-    const child = spawn(command, args, { cwd: native, stdio: ['ignore', 'pipe', 'pipe'] });
+    const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'pipe'] });
     let said = '';
     for (const stream of [child.stdout, child.stderr])
       stream.setEncoding('utf8').on('data', (text) => {
@@ -58,13 +59,17 @@ async function inParallel(tasks, most) {
   return results;
 }
 
-function sources() {
-  return ['cuda', 'ops'].flatMap((folder) =>
-    readdirSync(join(native, folder))
+/** Compiles the kernels of a folder like native/ to PTX for compute_80, as one unit, which stands beside the PTX. */
+async function compile(from, ptx) {
+  const unit = `${ptx}.cu`;
+  const files = ['cuda', 'ops'].flatMap((folder) =>
+    readdirSync(join(from, folder))
       .filter((name) => name.endsWith('.cu'))
       .sort()
-      .map((name) => `${folder}/${name}`),
+      .map((name) => `#include "${folder}/${name}"\n`),
   );
+  writeFileSync(unit, files.join(''));
+  await run(join(toolkit(), 'nvcc'), ['-ptx', '-arch=compute_80', ...flags, '-I', from, unit, '-o', ptx]);
 }
 
 /** Of everything that the image is made from. */
@@ -102,16 +107,9 @@ async function build(folder, bin) {
   const work = join(folder, `kernels.${process.pid}`);
   mkdirSync(work, { recursive: true });
   try {
-    const unit = join(work, 'kernels.cu');
     const raw = join(work, 'raw.ptx');
     const ptx = join(work, 'kernels.ptx');
-    writeFileSync(
-      unit,
-      sources()
-        .map((file) => `#include "${file}"\n`)
-        .join(''),
-    );
-    await run(tool('nvcc'), ['-ptx', '-arch=compute_80', ...flags, unit, '-o', raw]);
+    await compile(native, raw);
     const assemble = async (architecture) => {
       const out = join(work, `sm_${architecture}.cubin`);
       const args = [`-arch=sm_${architecture}`, '-O3', '-lineinfo', '-v', ptx, '-o', out];
@@ -165,4 +163,8 @@ export async function buildKernels(folder) {
   for (const name of [...outputs, 'kernels.stamp']) rmSync(join(folder, name), { force: true });
 }
 
-if (process.argv[1] === fileURLToPath(import.meta.url)) await buildKernels(process.argv[2]);
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  const [folder, from, ptx] = process.argv.slice(2);
+  if (folder === '--compile') await compile(from, ptx);
+  else await buildKernels(folder);
+}

@@ -17,6 +17,7 @@ const { values, positionals } = parseArgs({
 /** Files of test/ whose cases run on cuda; test/cuda has what is for cuda alone. The longest first. */
 const suites = [
   'cuda/training',
+  'cuda/mutants',
   'identity',
   'golden_training',
   'properties_cpu',

@@ -1,5 +1,5 @@
 // Every way to estimate a gradient that the studies compare, in the order of the tables.
-import { backprop, forwardGradient, type GradientEstimator } from '../src/estimators/gradient.ts';
+import { backprop, forwardGradient, type GradientEstimator, spsa } from '../src/estimators/gradient.ts';
 import { type Model, nn } from '../src/nn/index.ts';
 import { lowRank, rademacher } from '../src/samplers.ts';
 
@@ -27,6 +27,10 @@ export const methods: Readonly<Record<string, Method>> = {
   },
   'weights, rank one': { gradient: forwardGradient({ sampler: lowRank({ rank: 1 }), directions }) },
   'weights, rademacher': { gradient: forwardGradient({ sampler: rademacher(), directions }) },
+  'weights, rank one, projection': {
+    gradient: forwardGradient({ sampler: lowRank({ rank: 1 }), directions, combine: 'projection' }),
+  },
+  spsa: { gradient: spsa({ sampler: rademacher(), directions }) },
 };
 
 /** How the method takes a hidden layer: as it is, or as a block. */

@@ -24,6 +24,8 @@ const suites = [
   'properties_edges',
   'golden_ops',
   'cuda/bits',
+  'combine',
+  'control_variate',
   'cuda/host',
   'attention',
   'rows.test',

@@ -1,5 +1,5 @@
-// sgd, adam, adamW: formulas stand in update.h. The gradient is read, or regenerated as (1/K) Σ_k c_k v_k, a quad a thread, or multiplied out
-// as xᵀ δ, a tile a block, and applied at once: one pass over the parameter and its state.
+// sgd, adam, adamW: formulas stand in update.h. The gradient is read, or regenerated as (1/K) Σ_k c_k v_k and a read one added, a quad a
+// thread, or multiplied out as xᵀ δ, a tile a block, and applied at once: one pass over the parameter and its state.
 #include "cuda/device.cuh"
 #include "cuda/draw.cuh"
 #include "cuda/tile_product.cuh"
@@ -26,7 +26,7 @@ __device__ __forceinline__ double power(double base, uint64_t exponent) {
 __device__ __forceinline__ void setCoefficients(const UpdateArguments& a, Coefficients& c) {
   if (threadIdx.x == 0) {
     const RunState& run = a.guards.state->run;
-    c.rate = static_cast<float>(run.rate);
+    c.rate = static_cast<float>(a.p.ownRate != 0 ? a.p.rate : run.rate);
     c.weightDecay = static_cast<float>(a.rule == UpdateRule::adamW ? run.rate * a.p.weightDecay : a.p.weightDecay);
     c.correctedRate = c.correction2 = 0.0f;  // of sgd, which loads them ahead of its branch
     if (a.rule != UpdateRule::sgd) {
@@ -92,12 +92,12 @@ extern "C" __global__ void update_kernel(const UpdateArguments a) {
   for (int64_t index = gridIndex(); index < count; index += gridStride()) {
     const Quad at = quadAt(index, p.n);
     const int64_t first = at.row * p.n + at.column;
-    float g[quadColumns];
+    float g[quadColumns] = {0.0f, 0.0f, 0.0f, 0.0f};
     if (p.gradient == GradientKind::directional) update::directional(a, at, g);
 #pragma unroll
     for (int i = 0; i < quadColumns; ++i)
       if (at.column + i < p.n)
-        update::apply(a, c, first + i, p.gradient == GradientKind::directional ? g[i] : a.gradient[first + i]);
+        update::apply(a, c, first + i, a.gradient != nullptr ? g[i] + a.gradient[first + i] : g[i]);
   }
 }
 

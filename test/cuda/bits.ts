@@ -33,6 +33,10 @@ const perExample = forwardGradient({ sampler: lowRank({ rank: 2 }), perExample: 
 const settings: readonly Setting[] = [
   ...everywhere.flatMap((gradient) => [small, image].map((setting) => ({ ...setting, gradient }))),
   { ...small, gradient: perExample },
+  ...[gaussian(), lowRank({ rank: 2 })].flatMap((sampler) => [
+    { ...small, gradient: forwardGradient({ sampler, directions: 3, combine: 'projection', clip: 1 }) },
+    { ...small, gradient: forwardGradient({ sampler, directions: 2, controlVariate: { momentum: 0.9 } }) },
+  ]),
 ];
 for (const setting of settings) {
   const { losses, derivatives, parameters } = await trained(setting, { device: 'cuda' });

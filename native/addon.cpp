@@ -6,6 +6,7 @@
 #include <cmath>
 #include <cstring>
 #include <limits>
+#include <map>
 #include <memory>
 #include <optional>
 #include <stdexcept>
@@ -226,6 +227,7 @@ class Runs {
 struct Instance {
   explicit Instance(Napi::Env env) : runs(env) {}
   Napi::FunctionReference session, plan, resident;
+  std::map<std::string, Device> opened;  // GPUs, whose contexts live as long
   Runs runs;
 };
 
@@ -245,6 +247,7 @@ class NativePlan : public Napi::ObjectWrap<NativePlan> {
 
  private:
   std::vector<Memory> staged_;  // inputs of the next run, copied in advance
+  std::shared_ptr<Staged> onTheWay_;
 
   Compiled& checked() const {
     if (!compiled) fail(Code::DISPOSED, "plan", "a compiled plan", "an empty one");
@@ -274,6 +277,7 @@ class NativePlan : public Napi::ObjectWrap<NativePlan> {
       if (staged_.empty()) fail(Code::INVALID_ARGUMENT, "run", "inputs, or staged ones", "none");
       request.inputs = std::move(staged_);
       staged_.clear();
+      request.staged = std::move(onTheWay_);
       return;
     }
     request.inputs = copiesOf(given, request.resident ? request.resident->columns.size() : 0);
@@ -282,7 +286,9 @@ class NativePlan : public Napi::ObjectWrap<NativePlan> {
   void stage(const Napi::CallbackInfo& info) {
     guarded(info.Env(), [&] {
       staged_.clear();
+      onTheWay_.reset();
       staged_ = copiesOf(info[0], 0);
+      onTheWay_ = compiled->session->stage(*compiled->plan, staged_);
     });
   }
 
@@ -358,6 +364,7 @@ class NativePlan : public Napi::ObjectWrap<NativePlan> {
   void dispose(const Napi::CallbackInfo&) {
     compiled.reset();
     staged_.clear();
+    onTheWay_.reset();
   }
   Napi::Value describe(const Napi::CallbackInfo& info) {
     return guarded(info.Env(), [&]() -> Napi::Value {
@@ -493,7 +500,7 @@ class NativeSession : public Napi::ObjectWrap<NativeSession> {
       auto set = std::make_shared<Resident>();
       set->count = static_cast<int64_t>(numberArgument(info[1], "count", 1, 2147483647.0));
       for (uint32_t i = 0; i < list.Length(); ++i)
-        set->columns.push_back(columnOf(list.Get(i).As<Napi::Object>(), set->count));
+        set->columns.push_back(columnOf(list.Get(i).As<Napi::Object>(), set->count, session.device().space));
       session.addResident(set);
       tellCollector(info.Env());
       Napi::Object object = info.Env().GetInstanceData<Instance>()->resident.New({});
@@ -502,7 +509,7 @@ class NativeSession : public Napi::ObjectWrap<NativeSession> {
     });
   }
 
-  static Resident::Column columnOf(const Napi::Object& object, int64_t count) {
+  static Resident::Column columnOf(const Napi::Object& object, int64_t count, const std::shared_ptr<Space>& space) {
     Resident::Column column;
     column.size = static_cast<int64_t>(numberArgument(object.Get("size"), "size", 1, 2147483647.0));
     column.scale = object.Get("scale").ToNumber().DoubleValue();
@@ -526,9 +533,9 @@ class NativeSession : public Napi::ObjectWrap<NativeSession> {
       default:
         fail(Code::DTYPE_MISMATCH, "resident", "a Uint8Array, Float32Array or Int32Array", "another array");
     }
-    column.memory = Memory(array.ByteLength(), false);
-    std::memcpy(column.memory.data(), static_cast<const uint8_t*>(array.ArrayBuffer().Data()) + array.ByteOffset(),
-                array.ByteLength());
+    column.memory = Memory(array.ByteLength(), false, space);
+    column.memory.write(static_cast<const uint8_t*>(array.ArrayBuffer().Data()) + array.ByteOffset(),
+                        array.ByteLength());
     return column;
   }
 
@@ -574,8 +581,23 @@ Napi::Value devices(const Napi::CallbackInfo& info) {
     add("cpu", "float32", "", error.what());
   }
   add("reference", "float64, plain loops, one thread", "", "");
-  add("cuda", "NVIDIA GPU", "", "built without CUDA kernels");
+  for (const GpuFacts& gpu : listGpus()) {
+    add(gpu.name.c_str(), gpu.description, "", gpu.reason);
+    Napi::Object row = list.Get(list.Length() - 1).As<Napi::Object>();
+    row.Set("driver", gpu.driver);
+    if (gpu.memoryBytes > 0) row.Set("memoryBytes", gpu.memoryBytes);
+    if (!gpu.computeCapability.empty()) row.Set("computeCapability", gpu.computeCapability);
+  }
   return list;
+}
+
+/** Opens a GPU for as long as the environment lives; its own name. NO_DEVICE, with the reason. */
+Napi::Value open(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&]() -> Napi::Value {
+    Device gpu = openGpu(textArgument(info[0], "device"), "");
+    info.Env().GetInstanceData<Instance>()->opened.insert_or_assign(gpu.name, gpu);
+    return Napi::String::New(info.Env(), gpu.name);
+  });
 }
 
 Napi::Value listing(const Napi::CallbackInfo& info) {
@@ -676,6 +698,7 @@ Napi::Object initialise(Napi::Env env, Napi::Object exports) {
   env.SetInstanceData(instance);
   exports.Set("Session", session);
   exports.Set("devices", Napi::Function::New(env, devices));
+  exports.Set("open", Napi::Function::New(env, open));
   exports.Set("listing", Napi::Function::New(env, listing));
   exports.Set("instructionSets", Napi::Function::New(env, sets));
   exports.Set("ceilings", Napi::Function::New(env, ceilings));

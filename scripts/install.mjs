@@ -3,6 +3,7 @@
 //   PUSHFORWARD_BUILD=cmake|gyp           this build and no other
 //   PUSHFORWARD_DEBUG=1                   unoptimised, in build/cmake-debug            (CMake only, like the next)
 //   PUSHFORWARD_SANITIZE=address,...      with sanitizers, in build/cmake-sanitize
+//   PUSHFORWARD_CUDA=AUTO|OFF             CUDA kernels where nvcc is, or none    (CMake only)
 //   JOBS=n                                compilers at a time; the number of cores otherwise
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, openSync, readFileSync, realpathSync, rmSync, writeFileSync, writeSync } from 'node:fs';
@@ -10,6 +11,7 @@ import { createRequire } from 'node:module';
 import { availableParallelism } from 'node:os';
 import { delimiter, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { buildKernels } from './kernels.mjs';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const require = createRequire(import.meta.url);
@@ -105,13 +107,15 @@ function lock() {
   }
 }
 
-function build() {
+async function build() {
   const only = process.env.PUSHFORWARD_BUILD;
   if (only && only !== 'cmake' && only !== 'gyp') {
     throw new Error(`[PUSHFORWARD_BUILD] expected cmake or gyp but received ${only}`);
   }
   lock();
-  const addon = (only !== 'gyp' && buildWithCMake()) || (only !== 'cmake' && buildWithGyp());
+  const cmake = only !== 'gyp' && buildWithCMake();
+  if (cmake) await buildKernels(dirname(cmake));
+  const addon = cmake || (only !== 'cmake' && buildWithGyp());
   if (!addon) {
     throw new Error(
       'needed are a C++17 compiler and either CMake 3.22 or later with make or ninja, or python3 with make ' +
@@ -122,7 +126,7 @@ function build() {
 }
 
 try {
-  console.log(`pushforward: built ${build()}`);
+  console.log(`pushforward: built ${await build()}`);
 } catch (error) {
   console.error(`pushforward: the native addon could not be built: ${error.message}`);
   process.exit(1);

@@ -1,6 +1,6 @@
 // Runs test/*.test.ts under uvu, one process a file, because plain uvu exits 0 when a hook throws or a file forgets test.run(),
 // knows no time limit, and one native crash would end all files after it.
-//   node scripts/test.mjs [part of a file name]... [--jobs 2] [--seconds 60]
+//   node scripts/test.mjs [part of a file name]... [--folder test]... [--jobs 2] [--seconds 60]
 import { spawn } from 'node:child_process';
 import { readdirSync } from 'node:fs';
 import { createRequire } from 'node:module';
@@ -12,15 +12,22 @@ const root = fileURLToPath(new URL('..', import.meta.url));
 const uvu = join(dirname(dirname(createRequire(import.meta.url).resolve('uvu'))), 'bin.js'); // not among its exports
 const { values, positionals } = parseArgs({
   allowPositionals: true,
-  options: { jobs: { type: 'string', default: '2' }, seconds: { type: 'string', default: '60' } },
+  options: {
+    folder: { type: 'string', multiple: true, default: ['test'] },
+    jobs: { type: 'string', default: '2' },
+    seconds: { type: 'string', default: '60' },
+  },
 });
 
-const files = readdirSync(join(root, 'test'))
-  .filter(
-    (name) =>
-      name.endsWith('.test.ts') && (positionals.length === 0 || positionals.some((part) => name.includes(part))),
-  )
-  .sort();
+const present = values.folder.flatMap((folder) =>
+  readdirSync(join(root, folder))
+    .filter((file) => file.endsWith('.test.ts'))
+    .sort()
+    .map((file) => ({ folder, file, name: join(folder, file).replace(/^test[/]/, '') })),
+);
+// In the order of the parts that were asked for.
+const parts = positionals.length === 0 ? [''] : positionals;
+const files = [...new Set(parts.flatMap((part) => present.filter(({ name }) => name.includes(part))))];
 
 /** What a run of one file says of itself; `trouble` is why it failed beside (or without) failing tests. */
 function judge(output, code, signal, timedOut) {
@@ -28,7 +35,7 @@ function judge(output, code, signal, timedOut) {
   const count = (name) =>
     Number([...plain.matchAll(new RegExp(`^  ${name}: +(\\d+)$`, 'gm'))].at(-1)?.[1] ?? Number.NaN);
   const [total, passed, skipped] = [count('Total'), count('Passed'), count('Skipped')];
-  const notes = plain.match(/^SKIP .*$/gm) ?? [];
+  const notes = plain.match(/^(SKIP|NOTE) .*$/gm) ?? [];
   if (timedOut) return { passed: 0, failed: 1, skipped: 0, notes, trouble: `no end after ${values.seconds} s` };
   if (signal) return { passed: 0, failed: 1, skipped: 0, notes, trouble: `crashed with ${signal}` };
   if (Number.isNaN(total + passed + skipped)) {
@@ -44,11 +51,11 @@ function judge(output, code, signal, timedOut) {
   return { passed, failed, skipped, notes, trouble };
 }
 
-function runFile(name) {
+function runFile({ folder, file, name }) {
   const start = performance.now();
-  const pattern = `^${name.replaceAll('.', '[.]')}$`;
+  const pattern = `^${file.replaceAll('.', '[.]')}$`;
   const colour = process.stdout.isTTY ? [] : ['--no-color'];
-  const child = spawn(process.execPath, ['--import', 'tsx', uvu, ...colour, 'test', pattern], {
+  const child = spawn(process.execPath, ['--import', 'tsx', uvu, ...colour, folder, pattern], {
     cwd: root,
     detached: true, // its own process group, so that a time-out ends its children too
     stdio: ['ignore', 'pipe', 'pipe'],
@@ -78,10 +85,10 @@ function runFile(name) {
 const results = [];
 const queue = [...files];
 async function worker() {
-  for (let name = queue.shift(); name !== undefined; name = queue.shift()) {
-    const result = await runFile(name);
+  for (let file = queue.shift(); file !== undefined; file = queue.shift()) {
+    const result = await runFile(file);
     results.push(result);
-    const { passed, failed, skipped, seconds, trouble, output } = result;
+    const { name, passed, failed, skipped, seconds, trouble, output } = result;
     if (failed > 0) console.log(`${output.trimEnd()}\n`);
     const counts = `${passed} passed${failed ? `, ${failed} failed` : ''}${skipped ? `, ${skipped} skipped` : ''}`;
     console.log(
@@ -95,6 +102,7 @@ const total = (key) => results.reduce((sum, result) => sum + result[key], 0);
 console.log();
 for (const { name, notes } of results) for (const note of notes) console.log(`${name}: ${note}`);
 for (const { name, failed, trouble } of results) if (failed) console.log(`FAILED ${name}${trouble && `: ${trouble}`}`);
-if (files.length === 0) console.log(`no test/*.test.ts matches ${positionals.join(' ') || 'at all'}`);
+if (files.length === 0)
+  console.log(`no *.test.ts of ${values.folder.join(', ')} matches ${positionals.join(' ') || 'at all'}`);
 console.log(`${total('passed')} passed, ${total('failed')} failed, ${total('skipped')} skipped`);
 process.exitCode = total('failed') === 0 && total('passed') > 0 ? 0 : 1;

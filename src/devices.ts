@@ -22,5 +22,5 @@ export interface Device {
 
 /** All devices of this build, with the reason where one is not available. Synchronous, never throws. */
 export function devices(): Device[] {
-  return native.devices() as Device[];
+  return native.devices().map(({ driver: _, ...device }) => device as Device);
 }

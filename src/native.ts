@@ -101,6 +101,9 @@ export interface NativeDevice {
   readonly reason?: string;
   readonly memoryBytes?: number;
   readonly isa?: string;
+  readonly computeCapability?: string;
+  /** Of a GPU: whether there is a driver, though perhaps of no use. */
+  readonly driver?: boolean;
 }
 
 /** What one thread can do at most. */
@@ -116,6 +119,8 @@ export interface NativeCeiling {
 export interface NativeBinding {
   readonly Session: new (device: string, isa: string, threads: number, precision?: Precision) => NativeSession;
   devices(): NativeDevice[];
+  /** Opens 'cuda' or 'cuda:n' for as long as the environment lives, and gives its name 'cuda:n'. Throws NO_DEVICE with the reason. */
+  open(device: string): `cuda:${number}`;
   listing(): { name: string; set: string }[];
   /** Sets of this machine that have kernels of their own for products at a precision; default: f32. */
   instructionSets(precision?: 'f32' | 'bf16'): string[];

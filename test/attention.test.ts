@@ -8,7 +8,8 @@ import type { OpCase } from './cases/index.ts';
 import { normals } from './support/draw.ts';
 import { compileOn, traceProgram } from './support/native_call.ts';
 import { type Misuse, refuses } from './support/refusal.ts';
-import { checkSamples, onEverySet, type Sample, sampleOf, usage } from './support/samples.ts';
+import { checkSamples, type Sample, sampleOf, usage } from './support/samples.ts';
+import { onEverySet, testApart, testDevice } from './support/targets.ts';
 import { reportUsage } from './tolerance.ts';
 
 interface Sizes {
@@ -53,7 +54,7 @@ const groups: Sample[][] = [
   [caseOf({ n: 18, m: 4100, d: 1, e: 1 })],
 ].map((group, g) => group.map((opCase, i) => sampleOf(opCase, 100 * g + i)));
 onEverySet('odd sizes, and lengths of several tiles and panels, within their rounding bounds', async () => {
-  for (const group of groups) await checkSamples(group, { device: 'cpu' });
+  for (const group of groups) await checkSamples(group, { device: testDevice });
 });
 test.after(() => reportUsage(usage));
 
@@ -126,11 +127,11 @@ test('kernels, lowering and the composed ops are one function, with its tangent 
           byHand(q, k, v, causal ? mask(q, together) : given && mask(q, given));
         const what = JSON.stringify({ ...sizes, causal, masked });
         const expected = await everything(hand as never, x, { device: 'reference' });
-        for (const device of ['reference', 'cpu'] as const) {
+        for (const device of ['reference', testDevice] as const) {
           for (const fuse of [true, false]) {
             const results = await everything(f as never, x, { device, fuse });
             for (const [i, result] of results.entries())
-              nearly(`${what} ${device} ${fuse} ${i}`, result, expected[i]!, device === 'cpu' ? 1e-5 : 1e-13);
+              nearly(`${what} ${device} ${fuse} ${i}`, result, expected[i]!, device === 'reference' ? 1e-13 : 1e-5);
           }
         }
       }
@@ -147,7 +148,7 @@ onEverySet('tangents of some inputs alone: one direction each, and the others ze
       const f = (q: Value, k: Value, v: Value): Value => ops.attention(q, k, v, { causal });
       const dots = v.map((dot, i) => ((given >> i) & 1 ? dot : null)) as typeof v;
       const wide = dots.map((dot) => (dot === null ? null : double(dot))) as typeof v;
-      const [, yDot] = await jvp(f, x, dots, { device: 'cpu' });
+      const [, yDot] = await jvp(f, x, dots, { device: testDevice });
       const [, expected] = await jvp(f, x.map(double) as [Tensor, Tensor, Tensor], wide, {
         device: 'reference',
         fuse: false,
@@ -244,7 +245,7 @@ onEverySet('one thread and two give the same bits', async (isa) => {
     const inputs = [...three, ...three, randomTensor(4, ...outer, n, e)].map(({ data }) => data as Float32Array);
     const results: number[][][] = [];
     for (const threads of [1, 2]) {
-      const session = new native.Session('cpu', isa, threads);
+      const session = new native.Session(testDevice, isa, testDevice === 'cpu' ? threads : 0);
       const plan = compileOn(session, program(sizes, { causal: true }));
       const { outputs } = await plan.run({ inputs, keyLow: 0, keyHigh: 0, firstStep: 0, steps: 1 });
       results.push(outputs.map((each) => [...new Uint32Array(each.buffer, each.byteOffset, each.length)]));
@@ -254,7 +255,7 @@ onEverySet('one thread and two give the same bits', async (isa) => {
   }
 });
 
-test('memory grows with n, not with n²: no matrix of scores', () => {
+testApart('memory grows with n, not with n²: no matrix of scores', () => {
   const bytesAt = (n: number): { workspace: number; tape: number } => {
     const session = new native.Session('cpu', '', 2);
     const plan = compileOn(session, program({ n, m: n, d: 16, e: 16 }, { causal: true }));
@@ -276,16 +277,19 @@ test('memory grows with n, not with n²: no matrix of scores', () => {
   assert.ok(found.at(-1)!.workspace < (4 * 16384 * 16384) / 20);
 });
 
-test('a mask is data: a tangent or cotangent that it would need is refused, stopGradient takes it away', async () => {
-  const [q, k, v] = threeOf(9, { n: 3, m: 4, d: 2, e: 2 });
-  const mask = randomTensor(8, 3, 4);
-  const f = (at: Value): Value => ops.attention(q, k, v, at);
-  const g = (at: Value): Value => ops.attention(q, k, v, ops.stopGradient(at)).add(at.sum());
-  await refuses([() => jvp(f, [mask], [mask]), 'NOT_DIFFERENTIABLE', 'a mask that is data']);
-  await refuses([() => vjp(f, [mask]), 'NOT_DIFFERENTIABLE', 'a mask that is data']);
-  const [, yDot] = await jvp(g, [mask], [mask]);
-  assert.ok(yDot.data.every((each: number) => each === yDot.data[0]));
-});
+testApart(
+  'a mask is data: a tangent or cotangent that it would need is refused, stopGradient takes it away',
+  async () => {
+    const [q, k, v] = threeOf(9, { n: 3, m: 4, d: 2, e: 2 });
+    const mask = randomTensor(8, 3, 4);
+    const f = (at: Value): Value => ops.attention(q, k, v, at);
+    const g = (at: Value): Value => ops.attention(q, k, v, ops.stopGradient(at)).add(at.sum());
+    await refuses([() => jvp(f, [mask], [mask]), 'NOT_DIFFERENTIABLE', 'a mask that is data']);
+    await refuses([() => vjp(f, [mask]), 'NOT_DIFFERENTIABLE', 'a mask that is data']);
+    const [, yDot] = await jvp(g, [mask], [mask]);
+    assert.ok(yDot.data.every((each: number) => each === yDot.data[0]));
+  },
+);
 
 // biome-ignore lint/suspicious/noExplicitAny: this is about what the types forbid
 type Any = any;
@@ -296,7 +300,7 @@ const calls = (f: (...x: Any[]) => Any, ...x: unknown[]): (() => unknown) => {
 const called = (options: unknown): (() => unknown) =>
   calls((q, k, v) => ops.attention(q, k, v, options as Any), ...at([2, 3], [4, 3], [4, 3]));
 
-test('bad shapes and options', async () => {
+testApart('bad shapes and options', async () => {
   const SHAPE = 'SHAPE_MISMATCH';
   const INVALID = 'INVALID_ARGUMENT';
   const table: Misuse[] = [

@@ -25,7 +25,8 @@ import {
 import { callOp, generator, nameOf, type OpCase, onDevice, opCases, pick } from './cases/index.ts';
 import { bf16 } from './oracle/approx.ts';
 import { withIsa } from './support/isa.ts';
-import { checkSamples, type Data, numbers, onEverySet, type Sample, sampleOf } from './support/samples.ts';
+import { checkSamples, type Data, numbers, type Sample, sampleOf } from './support/samples.ts';
+import { onEverySet } from './support/targets.ts';
 import { type Point, sameInDouble, type Truth, truthOf } from './tolerance.ts';
 
 const precision = 'bf16' as const;

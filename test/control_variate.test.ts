@@ -2,7 +2,6 @@
 // them out; unbiased, and of the variance of a gradient g − s.
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { native } from '../src/binding.ts';
 import {
   adam,
   backprop,
@@ -28,8 +27,8 @@ import { openSession, runPlan, toTarget } from '../src/plan/engine.ts';
 import { encodeProgram } from '../src/trace/encode.ts';
 import { Graph } from '../src/trace/graph.ts';
 import { normals } from './support/draw.ts';
-import { withIsa } from './support/isa.ts';
 import { refuses } from './support/refusal.ts';
+import { float32Targets, testApart, testDevice } from './support/targets.ts';
 
 const epsilon = 2 ** -23;
 const samplers: readonly Sampler[] = [gaussian(), rademacher(), sphere(), lowRank({ rank: 1 }), lowRank({ rank: 3 })];
@@ -107,24 +106,25 @@ async function checkSteps(trainer: Trainer, options: ForwardGradientOptions, rat
   return s;
 }
 
-for (const isa of [...native.instructionSets(), 'reference']) {
-  test(`${isa}: every step, of every sampler, at f32 and bf16`, () =>
-    withIsa(isa === 'reference' ? 'baseline' : isa, async () => {
-      const device = isa === 'reference' ? 'reference' : 'cpu';
-      for (const [i, sampler] of samplers.entries()) {
-        for (const [directions, precision, fuse] of [
-          [1, device === 'cpu' ? 'f32' : 'f64', true],
-          [3, 'bf16', true],
-          [2, 'bf16', false],
-        ] as const) {
-          const options = { sampler, directions, controlVariate: { momentum: i === 0 ? 0 : 0.8 } };
-          const trainer = trainerOf(options, { device, precision, fuse }, sgd({ learningRate: 1 / 128 }));
-          await checkSteps(trainer, options, 1 / 128);
-          trainer.dispose();
-        }
-      }
-    }));
+async function checkSamplers(device: 'cpu' | 'cuda' | 'reference'): Promise<void> {
+  const second = device === 'cuda' ? 'f32' : 'bf16';
+  for (const [i, sampler] of samplers.entries()) {
+    for (const [directions, precision, fuse] of [
+      [1, device === 'reference' ? 'f64' : 'f32', true],
+      [3, second, true],
+      [2, second, false],
+    ] as const) {
+      const options = { sampler, directions, controlVariate: { momentum: i === 0 ? 0 : 0.8 } };
+      const trainer = trainerOf(options, { device, precision, fuse }, sgd({ learningRate: 1 / 128 }));
+      await checkSteps(trainer, options, 1 / 128);
+      trainer.dispose();
+    }
+  }
 }
+
+testApart('reference: every step, of every sampler, at f64 and bf16', () => checkSamplers('reference'));
+for (const { name, inside } of float32Targets())
+  test(`${name}: every step, of every sampler, at each precision`, () => inside(() => checkSamplers(testDevice)));
 
 test('one number of state for each parameter, and no gradient in the workspace', async () => {
   const bytes = (19 * 64 + 64 + 64 * 5 + 5) * 4;
@@ -136,7 +136,7 @@ test('one number of state for each parameter, and no gradient in the workspace',
       loss: ops.meanSquaredError,
       gradient: forwardGradient(options),
       optimizer: sgd({ learningRate: 0.1 }),
-      device: 'cpu',
+      device: testDevice,
     });
     await trainer.step(large);
     const memory = trainer.memory();
@@ -148,13 +148,13 @@ test('one number of state for each parameter, and no gradient in the workspace',
     assert.is(varied.state - plain.state, (600 * 512 + 512) * 4);
     assert.ok(varied.workspace < plain.workspace + 64 * 1024, `${varied.workspace} for ${plain.workspace}`);
   }
-  const trainer = trainerOf({ controlVariate: { momentum: 0.9 } }, { device: 'cpu' }, sgd({ learningRate: 0.1 }));
+  const trainer = trainerOf({ controlVariate: { momentum: 0.9 } }, { device: testDevice }, sgd({ learningRate: 0.1 }));
   await trainer.step(batch);
   assert.ok(Math.abs(trainer.memory().state - bytes) < 64 * 8);
   trainer.dispose();
 });
 
-test('the variance is that of a gradient g − s', async () => {
+testApart('the variance is that of a gradient g − s', async () => {
   for (const [sampler, more] of [
     [gaussian(), 1],
     [rademacher(), -1],
@@ -192,32 +192,35 @@ async function gradientHere(trainer: Trainer): Promise<Float64Array> {
   return before.map((x, i) => x - (after[i] as number));
 }
 
-test('without bias: the mean of 2,000 steps of one native call comes closer than that of plain estimates', async () => {
-  const g = tensor(normals(24, 8));
-  const f = (p: Value): Value => ops.mul(p, g).sum();
-  const distanceOf = async (options: ForwardGradientOptions): Promise<number> => {
-    const { parameters } = await minimize(f, new Float32Array(24), {
-      steps: 2000,
-      gradient: forwardGradient({ sampler: gaussian(), ...options }),
-      optimizer: sgd({ learningRate: 1 / 2000 }),
-      device: 'cpu',
-    });
-    const off = Float64Array.from((parameters as Tensor).data, (p, i) => -p - (g.data[i] as number));
-    return Math.sqrt(dot(off, off) / dot(g.data, g.data));
-  };
-  // (1/N²) Σ_t (n + 1) qᵗ ‖g‖² with q = β² + (1 − β)² (n + 1): 0.015², against (n + 1)/N = 0.11².
-  const varied = await distanceOf({ controlVariate: { momentum: 0.98 } });
-  const plain = await distanceOf({});
-  assert.ok(varied < 0.06, String(varied));
-  assert.ok(plain > 0.08 && plain < 0.15, String(plain));
-});
+testApart(
+  'without bias: the mean of 2,000 steps of one native call comes closer than that of plain estimates',
+  async () => {
+    const g = tensor(normals(24, 8));
+    const f = (p: Value): Value => ops.mul(p, g).sum();
+    const distanceOf = async (options: ForwardGradientOptions): Promise<number> => {
+      const { parameters } = await minimize(f, new Float32Array(24), {
+        steps: 2000,
+        gradient: forwardGradient({ sampler: gaussian(), ...options }),
+        optimizer: sgd({ learningRate: 1 / 2000 }),
+        device: 'cpu',
+      });
+      const off = Float64Array.from((parameters as Tensor).data, (p, i) => -p - (g.data[i] as number));
+      return Math.sqrt(dot(off, off) / dot(g.data, g.data));
+    };
+    // (1/N²) Σ_t (n + 1) qᵗ ‖g‖² with q = β² + (1 − β)² (n + 1): 0.015², against (n + 1)/N = 0.11².
+    const varied = await distanceOf({ controlVariate: { momentum: 0.98 } });
+    const plain = await distanceOf({});
+    assert.ok(varied < 0.06, String(varied));
+    assert.ok(plain > 0.08 && plain < 0.15, String(plain));
+  },
+);
 
 test('a step that is NUMERIC leaves s as it was; with every optimizer it trains', async () => {
   for (const optimizer of [adam({ learningRate: 0.01 }), sgd({ learningRate: 0.01, momentum: 0.9 })]) {
     const options = { controlVariate: { momentum: 0.9 }, directions: 2 };
     const [one, two] = [
-      trainerOf(options, { device: 'cpu' }, optimizer),
-      trainerOf(options, { device: 'cpu' }, optimizer),
+      trainerOf(options, { device: testDevice }, optimizer),
+      trainerOf(options, { device: testDevice }, optimizer),
     ];
     for (let step = 0; step < 3; step++) {
       const bad = { ...batch, inputs: tensor(new Float32Array(21 * 19).fill(Number.NaN), [21, 19]) };
@@ -231,7 +234,7 @@ test('a step that is NUMERIC leaves s as it was; with every optimizer it trains'
 });
 
 test('an update that another one reads waits for it, however late that is', async () => {
-  const target = toTarget('test', { device: 'cpu' });
+  const target = toTarget('test', { device: testDevice });
   const session = openSession(target);
   const graph = new Graph({ real: 'float32', training: true });
   graph.within(() => {
@@ -255,7 +258,7 @@ test('an update that another one reads waits for it, however late that is', asyn
   session.dispose();
 });
 
-test('no number of threads changes a bit', async () => {
+testApart('no number of threads changes a bit', async () => {
   const x = { inputs: tensor(normals(4 * 300, 1), [4, 300]), targets: tensor(normals(4 * 704, 2), [4, 704]) };
   for (const sampler of samplers) {
     const rows = [];

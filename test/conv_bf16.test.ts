@@ -17,7 +17,8 @@ import {
   vjp,
 } from '../src/index.ts';
 import { generator, onDevice } from './cases/index.ts';
-import { type Data, numbers, onEverySet } from './support/samples.ts';
+import { type Data, numbers } from './support/samples.ts';
+import { onEverySet } from './support/targets.ts';
 
 const precision = 'bf16' as const;
 type Device = 'cpu' | 'reference';

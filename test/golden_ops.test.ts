@@ -1,12 +1,11 @@
-// Every golden case of every op that is here: value, jvp and vjp, on reference and on each instruction set, fused and unfused.
+// Every golden case of every op that is here: value, jvp and vjp, on reference and on each float32 device, fused and unfused.
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { native } from '../src/binding.ts';
 import { evaluate, jvp, ops, type RunOptions, type Tensor, tensor, type Value, vjp } from '../src/index.ts';
 import { callOp, onDevice } from './cases/index.ts';
 import { type GoldenTensor, type OpCase, opCases } from './golden.ts';
 import type { Approx } from './oracle/approx.ts';
-import { withIsa } from './support/isa.ts';
+import { onEverySet, testApart, testDevice } from './support/targets.ts';
 import { reportUsage, sameInDouble, type Truth, truthOf, Usage, withinBounds } from './tolerance.ts';
 
 // The golden value of meanSquaredError is one scalar; ours is per example.
@@ -43,7 +42,7 @@ const functions = here.map(functionOf);
 const bounds = here.map(boundsOf);
 const usage = new Map<string, Usage>();
 
-async function checkCase(index: number, options: RunOptions & { device: 'cpu' | 'reference' }): Promise<void> {
+async function checkCase(index: number, options: RunOptions & { device: 'cpu' | 'cuda' | 'reference' }): Promise<void> {
   const golden = here[index]!;
   const f = functions[index]!;
   const given = ({ shape, data }: GoldenTensor): Tensor => onDevice(Float64Array.from(data), shape, options.device);
@@ -74,22 +73,19 @@ async function checkCase(index: number, options: RunOptions & { device: 'cpu' | 
   }
 }
 
-test('the op cases that are here are most of the file', () => {
+testApart('the op cases that are here are most of the file', () => {
   assert.ok(here.length >= 84, `${here.length}`);
 });
 
 for (const fuse of [true, false]) {
-  test(`reference, ${fuse ? 'fused' : 'unfused'}: every case to 1e-10, by PyTorch and by the oracle`, async () => {
+  testApart(`reference, ${fuse ? 'fused' : 'unfused'}: every case to 1e-10, by PyTorch and by the oracle`, async () => {
     for (const index of here.keys()) await checkCase(index, { device: 'reference', fuse });
   });
 }
-for (const isa of native.instructionSets()) {
-  for (const fuse of [true, false]) {
-    test(`cpu ${isa}, ${fuse ? 'fused' : 'unfused'}: every case within its rounding bound`, () =>
-      withIsa(isa, async () => {
-        for (const index of here.keys()) await checkCase(index, { device: 'cpu', fuse });
-      }));
-  }
+for (const fuse of [true, false]) {
+  onEverySet(`${fuse ? 'fused' : 'unfused'}: every case within its rounding bound`, async () => {
+    for (const index of here.keys()) await checkCase(index, { device: testDevice, fuse });
+  });
 }
 test.after(() => reportUsage(usage));
 

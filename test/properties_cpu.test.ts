@@ -1,28 +1,19 @@
-// The cpu device on every instruction set: every case of test/cases within its rounding bound, K directions, inputs that stay as they were.
+// Every float32 device (cpu on every instruction set): every case of test/cases within its rounding bound, K directions, inputs that stay as they were.
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { native } from '../src/binding.ts';
 import { jacfwd, ops, type Tensor, tensor, type Value } from '../src/index.ts';
 import { drawDirection, drawIntegers, generator, opCases } from './cases/index.ts';
 import { compileOn, traceProgram } from './support/native_call.ts';
-import {
-  checkSamples,
-  type Data,
-  numbers,
-  onCpu,
-  onEverySet,
-  type Sample,
-  sampleOf,
-  usage,
-  within,
-} from './support/samples.ts';
+import { checkSamples, type Data, numbers, onCpu, type Sample, sampleOf, usage, within } from './support/samples.ts';
+import { onEverySet, testDevice } from './support/targets.ts';
 import { type Numbers, reportUsage, type Truth, truthOf } from './tolerance.ts';
 
 const samples = opCases.filter(({ kind }) => kind !== 'random').map((opCase, i) => sampleOf(opCase, 5000 + i));
 
 onEverySet('every case within its rounding bound, fused and unfused', async () => {
   for (const fuse of [true, false]) {
-    for (const sample of samples) await checkSamples([sample], { device: 'cpu', fuse });
+    for (const sample of samples) await checkSamples([sample], { device: testDevice, fuse });
   }
 });
 
@@ -66,7 +57,7 @@ onEverySet('K directions in one pass, each within the bound of a single one', as
   for (const { sample, tangents, truths, f } of manyDirections) {
     const k = tangents.length;
     const s = tensor(new Float32Array(k));
-    const columns = (await jacfwd(f, { device: 'cpu' })(
+    const columns = (await jacfwd(f, { device: testDevice })(
       s as never,
       sample.x.map(onCpu) as never,
       tangents.map((list) => list.map(onCpu)) as never,
@@ -79,7 +70,7 @@ onEverySet('K directions in one pass, each within the bound of a single one', as
 });
 
 onEverySet('inputs, and what lies around them, stay as they were', async (isa) => {
-  const session = new native.Session('cpu', isa, 0);
+  const session = new native.Session(testDevice, isa, 0);
   for (const { f, x, name } of samples.filter((sample) => sample.x.length > 0)) {
     const plan = compileOn(
       session,

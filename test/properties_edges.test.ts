@@ -1,10 +1,11 @@
-// The cpu device on every instruction set at its edges: lengths around the vector widths and blocks, whole domains, kinks, NaN, infinities
+// Every float32 device (cpu on every instruction set) at its edges: lengths around the vector widths and blocks, whole domains, kinks, NaN, infinities
 // and signed zeros.
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { evaluate, jvp, ops, type Tensor, tensor, type Value, vjp } from '../src/index.ts';
 import { callOp, type Input, type OpCase, onDevice, opCases } from './cases/index.ts';
-import { checkSamples, type Data, numbers, onEverySet, type Sample, sampleOf, usage } from './support/samples.ts';
+import { checkSamples, type Data, numbers, type Sample, sampleOf, usage } from './support/samples.ts';
+import { onEverySet, testApart, testDevice } from './support/targets.ts';
 import { reportUsage } from './tolerance.ts';
 
 const lengths = [1, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 33, 63, 65, 255, 256, 257, 513];
@@ -178,7 +179,7 @@ function stretched(): Sample[][] {
 
 const groups = stretched();
 onEverySet('lengths around the vector widths and blocks', async () => {
-  for (const group of groups) await checkSamples(group, { device: 'cpu' });
+  for (const group of groups) await checkSamples(group, { device: testDevice });
 });
 
 /** The whole range where float32 has something to say. */
@@ -210,7 +211,7 @@ const wideSamples = wide.map(([op, low, high, attributes = {}], i) =>
   sampleOf({ op, attributes, inputs: [{ shape: [700], low, high }], integers: [], kind: 'elementwise' }, 700 + i),
 );
 onEverySet('elementwise functions over their whole range', async () => {
-  for (const sample of wideSamples) await checkSamples([sample], { device: 'cpu' });
+  for (const sample of wideSamples) await checkSamples([sample], { device: testDevice });
 });
 
 /** Exactly on kinks and ties. */
@@ -239,10 +240,10 @@ const kinkSamples = kinks.map(([op, attributes, ...x], i) =>
   ),
 );
 onEverySet('slopes on kinks and ties are the documented ones', async () => {
-  for (const fuse of [true, false]) await checkSamples(kinkSamples, { device: 'cpu', fuse });
+  for (const fuse of [true, false]) await checkSamples(kinkSamples, { device: testDevice, fuse });
 });
 
-test('reference: slopes on kinks and ties are the documented ones', async () => {
+testApart('reference: slopes on kinks and ties are the documented ones', async () => {
   const double = ({ shape, data }: Data): Tensor => onDevice(data, shape, 'reference');
   for (const { f, x, v, yBar, truth, name } of kinkSamples) {
     const [, yDot] = await jvp(f, x.map(double), v.map(double), { device: 'reference' });
@@ -357,12 +358,12 @@ function sameKind(what: string, actual: number, truth: number, signs: boolean): 
 
 const special = specialCases();
 onEverySet('NaN, infinities and signed zeros go where reference sends them', async () => {
-  const failures: string[] = []; // elu(−0) is 0 on cpu
+  const failures: string[] = []; // elu(−0) is 0 in float32
   for (const { name, f, x } of special) {
     const ones = x.map(({ shape, data }) => numbers(shape, new Float64Array(data.length).fill(1)));
     for (const fuse of [true, false]) {
       const results = await Promise.all(
-        (['cpu', 'reference'] as const).map(async (device) => {
+        ([testDevice, 'reference'] as const).map(async (device) => {
           const on = ({ shape, data }: Data): Tensor => onDevice(data, shape, device);
           const options = { device, fuse };
           const [y] = [await evaluate(f, options)(...x.map(on))];

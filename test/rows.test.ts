@@ -2,18 +2,13 @@
 // indices outside, ties, one result for every number of threads.
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { native } from '../src/binding.ts';
 import { evaluate, grad, jvp, ops, type Tensor, tensor, type Value } from '../src/index.ts';
 import { normals, uniforms } from './support/draw.ts';
-import { withIsa } from './support/isa.ts';
+import { onEverySet, testDevice } from './support/targets.ts';
 
 const epsilon = 2 ** -23;
-const cpu = { device: 'cpu' } as const;
+const float32 = { device: testDevice } as const;
 const reference = { device: 'reference' } as const;
-
-function onEverySet(what: string, run: () => Promise<void>): void {
-  for (const isa of native.instructionSets()) test(`cpu ${isa}: ${what}`, () => withIsa(isa, run));
-}
 
 onEverySet('layerNorm is right to rounding however far from zero a row lies', async () => {
   for (const [offset, n] of [
@@ -24,10 +19,10 @@ onEverySet('layerNorm is right to rounding however far from zero a row lies', as
     // Float32 numbers; what is lost of them by rounding is not the op's business.
     const x = Float32Array.from(normals(2 * n, n), (value) => value + offset);
     for (const f of [(v: Value) => ops.layerNorm(v), (v: Value) => ops.rmsNorm(v)]) {
-      const y = await evaluate(f, cpu)(tensor(x, [2, n]));
+      const y = await evaluate(f, float32)(tensor(x, [2, n]));
       const truth = await evaluate(f, reference)(tensor(Float64Array.from(x), [2, n]));
       const z = normals(2 * n, 3);
-      const [, dot] = await jvp(f, [tensor(x, [2, n])], [tensor(z, [2, n])], cpu);
+      const [, dot] = await jvp(f, [tensor(x, [2, n])], [tensor(z, [2, n])], float32);
       const double = Float64Array.from(x);
       const [, truthDot] = await jvp(f, [tensor(double, [2, n])], [tensor(Float64Array.from(z), [2, n])], reference);
       for (let i = 0; i < 2 * n; i++) {
@@ -47,8 +42,8 @@ onEverySet('a row of one value is 0, of one element too; NaN and infinities stay
     [0, 0, 0, 0],
   ];
   const x = tensor(rows);
-  for (const options of [cpu, reference]) {
-    const on = options === cpu ? x : tensor(Float64Array.from(rows.flat()), [5, 4]);
+  for (const options of [float32, reference]) {
+    const on = options === float32 ? x : tensor(Float64Array.from(rows.flat()), [5, 4]);
     const y = await evaluate((v: Value) => ops.layerNorm(v), options)(on);
     const nan = Array.from(y.data, Number.isNaN);
     assert.equal(
@@ -57,7 +52,7 @@ onEverySet('a row of one value is 0, of one element too; NaN and infinities stay
     );
     assert.equal([...y.data.subarray(0, 4)], [0, 0, 0, 0]);
     assert.equal([...y.data.subarray(16)], [0, 0, 0, 0]);
-    const one = options === cpu ? tensor([[5]]) : tensor(Float64Array.of(5), [1, 1]);
+    const one = options === float32 ? tensor([[5]]) : tensor(Float64Array.of(5), [1, 1]);
     assert.is((await evaluate((v: Value) => ops.layerNorm(v), options)(one)).data[0], 0);
   }
 });
@@ -65,9 +60,9 @@ onEverySet('a row of one value is 0, of one element too; NaN and infinities stay
 onEverySet('gather outside the table is NaN, −2³¹ for int32; oneHot outside is zeros', async () => {
   const indices = tensor(Int32Array.of(0, -1, 3, 2, 2 ** 31 - 1, -(2 ** 31)));
   const inside = [true, false, false, true, false, false];
-  for (const options of [cpu, reference]) {
+  for (const options of [float32, reference]) {
     const data = [0, 1, 2, 3, 4, 5];
-    const table = options === cpu ? tensor(data, [3, 2]) : tensor(Float64Array.from(data), [3, 2]);
+    const table = options === float32 ? tensor(data, [3, 2]) : tensor(Float64Array.from(data), [3, 2]);
     const y = await evaluate((t: Value) => ops.gather(t, indices), options)(table);
     for (const [i, is] of inside.entries()) {
       for (const column of [0, 1])
@@ -96,9 +91,9 @@ onEverySet('argmax takes the first of equals, and the first NaN', async () => {
     [0, 1, 2, Infinity],
   ];
   const expected = [1, 0, 1, 0, 0, 3];
-  for (const options of [cpu, reference]) {
+  for (const options of [float32, reference]) {
     const on = (data: number[], shape: number[]): Tensor =>
-      options === cpu ? tensor(Float32Array.from(data), shape) : tensor(Float64Array.from(data), shape);
+      options === float32 ? tensor(Float32Array.from(data), shape) : tensor(Float64Array.from(data), shape);
     const y = await evaluate((v: Value) => ops.argmax(v), options)(on(rows.flat(), [6, 4]));
     assert.equal([...y.data], expected);
     assert.is(y.dtype, 'int32');
@@ -108,7 +103,7 @@ onEverySet('argmax takes the first of equals, and the first NaN', async () => {
   }
   const next = uniforms(5);
   const long = Float32Array.from({ length: 3 * 1001 }, () => Math.floor(next() * 300));
-  const y = await evaluate((v: Value) => ops.argmax(v), cpu)(tensor(long, [3, 1001]));
+  const y = await evaluate((v: Value) => ops.argmax(v), float32)(tensor(long, [3, 1001]));
   for (let row = 0; row < 3; row++) {
     const line = long.subarray(row * 1001, (row + 1) * 1001);
     assert.is(y.data[row], line.indexOf(Math.max(...line)));
@@ -123,7 +118,7 @@ onEverySet('cumsum: the last of many is as right as the first', async () => {
     [[n / 4, 4], 0],
   ] as const) {
     for (const reverse of [false, true]) {
-      const y = await evaluate((v: Value) => ops.cumsum(v, { axis, reverse }), cpu)(tensor(x, [...shape]));
+      const y = await evaluate((v: Value) => ops.cumsum(v, { axis, reverse }), float32)(tensor(x, [...shape]));
       const inner = axis === 1 ? 1 : 4;
       const size = n / inner;
       for (let c = 0; c < inner; c++) {
@@ -138,7 +133,7 @@ onEverySet('cumsum: the last of many is as right as the first', async () => {
   }
 });
 
-onEverySet('bits do not depend on the threads, with many picks of a row too', async () => {
+onEverySet('bits do not depend on the threads, nor on the run, with many picks of a row too', async () => {
   const next = uniforms(9);
   const indices = tensor(Int32Array.from({ length: 3000 }, () => Math.floor(next() ** 3 * 40)));
   const table = tensor(normals(40 * 96, 1), [40, 96]);
@@ -158,7 +153,8 @@ onEverySet('bits do not depend on the threads, with many picks of a row too', as
       );
   const one = (v: Value[]): Value => all(v[0]!, v[1]!, v[2]!);
   const results = [];
-  for (const threads of [1, 2, 3]) results.push(await grad(one, { ...cpu, threads })([table, x, scale] as never));
+  for (const threads of [1, 2, 3])
+    results.push(await grad(one, { ...float32, ...(testDevice === 'cpu' && { threads }) })([table, x, scale] as never));
   for (const result of results.slice(1)) assert.equal(result, results[0]);
 });
 

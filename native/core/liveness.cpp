@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "core/store.h"
+#include "core/memory.h"
 
 namespace pushforward {
 

@@ -75,6 +75,30 @@ void Plan::scheduleNodes() {
   }
 }
 
+namespace {
+
+template <class T>
+void fill(std::vector<std::byte>& bytes, const std::vector<double>* list, double value) {
+  T* data = reinterpret_cast<T*>(bytes.data());
+  const size_t count = bytes.size() / sizeof(T);
+  for (size_t i = 0; i < count; ++i) data[i] = static_cast<T>(list ? (*list)[i] : value);
+}
+
+/** A `full` or `constant`, where the store lies. */
+Memory constantOf(const Node& node, const Type& type, const Store& store) {
+  std::vector<std::byte> bytes(store.bytesOf(type));
+  const AttributeValue* found = node.attributes.find("data");
+  const std::vector<double>* list = found ? &std::get<std::vector<double>>(*found) : nullptr;
+  const double value = node.attributes.number("value", 0);
+  auto fillAs = type.dtype == DType::int32 ? fill<int32_t> : store.realBytes() == 8 ? fill<double> : fill<float>;
+  fillAs(bytes, list, value);
+  Memory memory(bytes.size(), false, store.space());
+  memory.write(bytes.data(), bytes.size());
+  return memory;
+}
+
+}  // namespace
+
 void Plan::placeLeaves(Store& store) {
   places_.resize(program_.types.size());
   double fresh = 0;
@@ -83,7 +107,7 @@ void Plan::placeLeaves(Store& store) {
     if (value || (slot && !store.has(node.attributes.text("name", ""))))
       fresh += double(store.bytesOf(program_.types[node.firstOutput]));
   }
-  expectMemory(fresh);  // all or nothing: what would not fit is not begun
+  store.space()->expect(fresh);  // all or nothing: what would not fit is not begun
   for (const Node& node : program_.nodes) {
     Place& place = places_[node.outputs ? node.firstOutput : 0];
     if (node.op->name == "input") {
@@ -97,21 +121,9 @@ void Plan::placeLeaves(Store& store) {
       place = {Place::Kind::fixed, slot.memory.data(), 0};
     } else if (node.op->name == "constant" || node.op->name == "full") {
       const Type& type = program_.types[node.firstOutput];
-      constants_.emplace_back(store.bytesOf(type));
+      constants_.push_back(constantOf(node, type, store));
       constantBytes_ += store.bytesOf(type);
-      void* data = constants_.back().data();
-      double value = node.attributes.number("value", 0);
-      const AttributeValue* list = node.attributes.find("data");
-      for (int64_t i = 0; i < type.shape.count(); ++i) {
-        double x = list ? std::get<std::vector<double>>(*list)[static_cast<size_t>(i)] : value;
-        if (type.dtype == DType::int32)
-          static_cast<int32_t*>(data)[i] = static_cast<int32_t>(x);
-        else if (realBytes_ == 8)
-          static_cast<double*>(data)[i] = x;
-        else
-          static_cast<float*>(data)[i] = static_cast<float>(x);
-      }
-      place = {Place::Kind::fixed, data, 0};
+      place = {Place::Kind::fixed, constants_.back().data(), 0};
     }
   }
 }

@@ -63,6 +63,12 @@ class Plan {
   /** Steps with their places, bytes, operations, random words, and the least time that each can take at the peaks. */
   std::string describe(const Peaks& peaks) const;
 
+  /** What an executor keeps with a plan for as long as it lives, e.g. a captured graph; used by one run at a time. */
+  struct Kept {
+    virtual ~Kept() = default;
+  };
+  mutable std::shared_ptr<Kept> kept;
+
  private:
   struct Layout;
   void scheduleNodes();

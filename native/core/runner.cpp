@@ -1,7 +1,5 @@
 #include "core/runner.h"
 
-#include <cstring>
-
 namespace pushforward {
 
 namespace {
@@ -21,11 +19,12 @@ struct Runner::LoopRun {
 };
 
 Runner::Runner(const Plan& plan, std::vector<void*> inputs, const Device& device, const Parallel& parallel,
-               const RunState& state, void* workspace, void* tape)
+               const RunState* state, void* workspace, void* tape)
     : plan_(plan),
       inputs_(std::move(inputs)),
       device_(device),
       state_(state),
+      parallel_(parallel),
       workspace_(workspace),
       tape_(tape),
       operandsOfInput_(inputs_.size()) {
@@ -40,7 +39,7 @@ Runner::Runner(const Plan& plan, std::vector<void*> inputs, const Device& device
   for (size_t s = 0; s < plan.steps().size(); ++s) {
     const Step& step = plan.steps()[s];
     void* scratch = at(workspace_, step.scratch);
-    calls_.push_back({step.parameters.data(), operands_.data() + first[s], scratch, &state_, &parallel});
+    calls_.push_back({step.parameters.data(), operands_.data() + first[s], scratch, state_, &parallel});
     loops_.emplace_back();
     if (!step.loop) continue;
     auto run = std::make_unique<LoopRun>(LoopRun{*step.loop, operands_.data() + first[s], {}, {}, nullptr});
@@ -100,7 +99,7 @@ void Runner::takeLoop(LoopRun& run) {
   Runner& body = *run.body;
   const auto carries = static_cast<size_t>(loop.carries), sequences = static_cast<size_t>(loop.sequences);
   const size_t inputs = body.inputs_.size(), outputs = loop.body->outputs().size();
-  for (size_t c = 0; c < carries; ++c) std::memcpy(run.carry[0][c], run.operands[c], run.bytes[c]);
+  for (size_t c = 0; c < carries; ++c) device_.copy(parallel_, run.carry[0][c], run.operands[c], run.bytes[c]);
   for (size_t i = carries + sequences; i < inputs; ++i) body.setInput(i, run.operands[i]);
   for (int64_t trip = 0; trip < loop.trips; ++trip) {
     const auto t = static_cast<size_t>(loop.reverse ? loop.trips - 1 - trip : trip);
@@ -111,11 +110,11 @@ void Runner::takeLoop(LoopRun& run) {
     for (size_t o = 0; o < outputs; ++o) {
       const size_t bytes = run.bytes[inputs + o];
       void* target = o < carries ? to[o] : at(run.operands[inputs + o], t * bytes);
-      std::memcpy(target, body.pointer(loop.body->outputs()[o].place), bytes);
+      device_.copy(parallel_, target, body.pointer(loop.body->outputs()[o].place), bytes);
     }
   }
   const auto& last = run.carry[loop.trips % 2];
-  for (size_t c = 0; c < carries; ++c) std::memcpy(run.operands[inputs + c], last[c], run.bytes[c]);
+  for (size_t c = 0; c < carries; ++c) device_.copy(parallel_, run.operands[inputs + c], last[c], run.bytes[c]);
 }
 
 }  // namespace pushforward

@@ -9,9 +9,9 @@ namespace pushforward {
 
 class Runner {
  public:
-  /** `inputs` are the plan's, in order; workspace and tape hold as many bytes as the plan says. `state` and `parallel` outlive it. */
+  /** `inputs` are the plan's, in order; workspace and tape hold as many bytes as the plan says. All are addresses of the device, as is `state`. It and `parallel` outlive it. */
   Runner(const Plan& plan, std::vector<void*> inputs, const Device& device, const Parallel& parallel,
-         const RunState& state, void* workspace, void* tape);
+         const RunState* state, void* workspace, void* tape);
   ~Runner();
 
   /** Every step once. */
@@ -28,7 +28,8 @@ class Runner {
   const Plan& plan_;
   std::vector<void*> inputs_;
   const Device& device_;
-  const RunState& state_;
+  const RunState* state_;
+  const Parallel& parallel_;
   void *workspace_, *tape_;
   std::vector<void*> operands_;
   std::vector<KernelCall> calls_;

@@ -6,33 +6,11 @@
 #include <string>
 #include <vector>
 
+#include "core/memory.h"
 #include "core/panels.h"
 #include "core/type.h"
 
 namespace pushforward {
-
-/** Throws OUT_OF_MEMORY where the machine has not as many more bytes; a double, since a product of sizes may exceed size_t. */
-void expectMemory(double bytes);
-
-/** 64-byte aligned host memory, counted; throws OUT_OF_MEMORY beyond what the machine has. */
-class Memory {
- public:
-  Memory() = default;
-  explicit Memory(size_t bytes, bool zero = true);
-  Memory(Memory&& other) noexcept { *this = std::move(other); }
-  Memory& operator=(Memory&& other) noexcept;
-  ~Memory();
-  void* data() const { return data_; }
-  size_t bytes() const { return bytes_; }
-
- private:
-  void *data_ = nullptr, *base_ = nullptr;  // base_ is what was allocated
-  size_t bytes_ = 0;
-};
-
-/** Bytes rounded up to a cache line. */
-constexpr size_t alignment = 64;
-constexpr size_t aligned(size_t bytes) { return (bytes + alignment - 1) / alignment * alignment; }
 
 enum class Region : uint8_t { parameters, state };
 
@@ -65,19 +43,24 @@ struct Resident {
 
 class Store {
  public:
-  explicit Store(size_t realBytes) : realBytes_(realBytes) {}
+  Store(size_t realBytes, std::shared_ptr<Space> space) : realBytes_(realBytes), space_(std::move(space)) {}
   /** Declares or finds; SHAPE_MISMATCH when it stands there with another type or layout. */
   Slot& declare(const std::string& name, const Type& type, Region region, const SlotLayout& layout);
   /** Throws INVALID_ARGUMENT naming it. */
   Slot& find(const std::string& name) const;
+  /** Takes back a declaration whose program was not compiled in the end. */
+  void forget(const std::string& name) { slots_.erase(name); }
   bool has(const std::string& name) const { return slots_.count(name) > 0; }
   size_t bytes(Region region) const;
   std::vector<std::string> names() const;
   size_t realBytes() const { return realBytes_; }
+  /** Where its slots lie. */
+  const std::shared_ptr<Space>& space() const { return space_; }
   size_t bytesOf(const Type& type) const;
 
  private:
   size_t realBytes_;
+  std::shared_ptr<Space> space_;
   std::map<std::string, std::unique_ptr<Slot>> slots_;
 };
 

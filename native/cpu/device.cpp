@@ -12,6 +12,7 @@
 #endif
 
 #include "core/error.h"
+#include "cpu/executor.h"
 #include "cpu/flush_denormals.h"
 #include "cpu/thread_pool.h"
 
@@ -87,15 +88,10 @@ Precision precisionOf(const std::string& device, const std::string& name) {
 
 }  // namespace
 
-Device openDevice(const std::string& name, const std::string& isa, int threads, const std::string& precision) {
-  if (threads < 0) fail(Code::INVALID_ARGUMENT, "device", "a number of threads of at least 1", std::to_string(threads));
-  if (name == "reference") return {name, name, sizeof(double), 1, precisionOf(name, precision), 0};
-  if (name != "cpu" && name != "auto") {
-    if (name == "cuda" || name.rfind("cuda:", 0) == 0)
-      fail(Code::NO_DEVICE, "device", "a device of this build (cpu, reference)",
-           "'" + name.substr(0, 40) + "': built without CUDA kernels");
-    fail(Code::INVALID_ARGUMENT, "device", "auto, cpu, cuda, cuda:n or reference", "'" + name.substr(0, 40) + "'");
-  }
+Device openHost(const std::string& name, const std::string& isa, int threads, const std::string& precision) {
+  auto copy = [](const Parallel&, void* to, const void* from, size_t bytes) { std::memcpy(to, from, bytes); };
+  if (name == "reference")
+    return {name, name, sizeof(double), 1, precisionOf(name, precision), 0, hostSpace(), copy, cpu::makeExecutor};
   std::vector<std::string> sets = instructionSets();
   std::string wanted = isa;
   if (wanted.empty())
@@ -110,8 +106,15 @@ Device openDevice(const std::string& name, const std::string& isa, int threads, 
   int cores = usableCores();
   // Columns of a product's tile: two vectors (cpu/gemm/tile.h).
   int64_t panelColumns = wanted == "baseline" ? 8 : wanted == "avx2" ? 16 : 32;
-  return {"cpu",       wanted, sizeof(float), threads ? std::min(threads, cores) : cores, precisionOf("cpu", precision),
-          panelColumns};
+  return {name,
+          wanted,
+          sizeof(float),
+          threads ? std::min(threads, cores) : cores,
+          precisionOf(name, precision),
+          panelColumns,
+          hostSpace(),
+          copy,
+          cpu::makeExecutor};
 }
 
 DeviceScope::DeviceScope(const Device& device)

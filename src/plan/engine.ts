@@ -5,8 +5,8 @@ import type { NativePlan, NativeRunRequest, NativeRunResult, NativeSession, Prec
 import { fromNative } from '../trace/native_errors.ts';
 
 /**
- * Where a plan runs: 'auto' takes the best there is, 'cpu' float32 kernels for the machine's instruction set, 'reference' slow float64
- * loops that judge all others, 'cuda' an NVIDIA GPU (not available in this version).
+ * Where a plan runs: 'auto' takes a GPU where there is one, else the cpu; 'cpu' float32 kernels for the machine's instruction set;
+ * 'reference' slow float64 loops that judge all others; 'cuda:n' an NVIDIA GPU of compute capability 8.0 or later, 'cuda' the first.
  */
 export type DeviceName = 'auto' | 'cpu' | 'cuda' | `cuda:${number}` | 'reference';
 
@@ -16,7 +16,7 @@ export interface RunOptions {
   device?: DeviceName;
   /**
    * 'f32' on cpu, 'f64' on reference; 'bf16' on both: the operands of matrix products and convolutions are rounded to bf16, all else is as
-   * without it. 'tf32' is for GPUs. Default: the device's own
+   * without it. cuda has 'f32' alone so far. Default: the device's own
    */
   precision?: 'f32' | 'bf16' | 'tf32' | 'f64';
   /** Threads of the cpu device, never more than the cores. Results do not depend on it. Default: all cores */
@@ -32,11 +32,48 @@ export const runOptionNames = ['device', 'precision', 'threads', 'signal', 'fuse
 
 /** What of the options decides which plan is used. */
 export interface Target {
-  readonly device: 'cpu' | 'reference';
+  readonly device: 'cpu' | 'reference' | `cuda:${number}`;
   readonly precision: Precision;
   readonly isa: string;
   readonly threads: number;
   readonly fuse: boolean;
+}
+
+let found: 'cpu' | `cuda:${number}` | undefined;
+
+/** The first GPU that can be used, else the cpu; with one warning where there is a driver, but no GPU that can be used. */
+function bestDevice(): 'cpu' | `cuda:${number}` {
+  const reasons: string[] = [];
+  for (const { name, available, reason = '', driver } of found === undefined ? native.devices() : []) {
+    if (driver !== true) continue;
+    try {
+      if (!available) throw new Error(reason);
+      found = native.open(name);
+      break;
+    } catch (error) {
+      reasons.push(`${name}: ${error instanceof Error ? error.message : error}`);
+    }
+  }
+  if (found === undefined && reasons.length > 0) {
+    process.emitWarning(
+      `device 'auto' takes the cpu, since no GPU can be used (${reasons.join('; ')})`,
+      'PushforwardWarning',
+    );
+  }
+  found ??= 'cpu';
+  return found;
+}
+
+/** Of a name that is an option; NO_DEVICE, with the reason, where a GPU is asked for that cannot be used. */
+function toDevice(where: string, name: DeviceName, precision: RunOptions['precision']): Target['device'] {
+  if (name === 'cpu' || name === 'reference') return name;
+  if (name === 'auto') return precision === undefined || precision === 'f32' ? bestDevice() : 'cpu';
+  try {
+    return native.open(name);
+  } catch (error) {
+    const { code, message } = fromNative(error) as PushforwardError;
+    throw new PushforwardError(code, where, 'a device that is there', `'${name}': ${message}`);
+  }
 }
 
 /** Checks the options; NO_DEVICE, with the reason, for a device that is not there. */
@@ -50,19 +87,18 @@ export function toTarget(where: string, options: RunOptions): Target {
       describe(device),
     );
   }
-  if (device.startsWith('cuda')) {
-    const cuda = native.devices().find(({ name }) => name === 'cuda');
-    throw new PushforwardError('NO_DEVICE', where, `a device that is there`, `'${device}': ${cuda?.reason ?? 'none'}`);
-  }
-  const name = device === 'reference' ? 'reference' : 'cpu';
-  const own = name === 'reference' ? 'f64' : 'f32';
   if (precision !== undefined) assertChoice(where, 'precision', precision, ['f32', 'bf16', 'tf32', 'f64']);
+  const name = toDevice(where, device, precision);
+  const own = name === 'reference' ? 'f64' : 'f32';
   const chosen = precision ?? own;
-  if (chosen !== own && chosen !== 'bf16') {
+  const rounds = chosen === 'bf16' && (name === 'cpu' || name === 'reference');
+  if (chosen !== own && !rounds) {
     throw new PushforwardError(
       'INVALID_ARGUMENT',
       where,
-      `precision '${own}' or 'bf16' on device '${name}'`,
+      name.startsWith('cuda')
+        ? `precision 'f32' on device '${name}'`
+        : `precision '${own}' or 'bf16' on device '${name}'`,
       `'${chosen}'`,
     );
   }
@@ -77,12 +113,7 @@ export function toTarget(where: string, options: RunOptions): Target {
 export function openSession(target: Target): NativeSession {
   return translate(
     () =>
-      new native.Session(
-        target.device,
-        target.device === 'reference' ? '' : target.isa,
-        target.threads,
-        target.precision,
-      ),
+      new native.Session(target.device, target.device === 'cpu' ? target.isa : '', target.threads, target.precision),
   );
 }
 

@@ -111,6 +111,6 @@ export function drawIntegers({ shape, below: limit }: Integers, random: () => nu
 }
 
 /** Data as a Tensor of the device's type. */
-export function onDevice(data: Float64Array, shape: readonly number[], device: 'cpu' | 'reference'): Tensor {
+export function onDevice(data: Float64Array, shape: readonly number[], device: 'cpu' | 'cuda' | 'reference'): Tensor {
   return tensor(device === 'reference' ? data.slice() : Float32Array.from(data), [...shape]);
 }

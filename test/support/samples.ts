@@ -1,11 +1,8 @@
-// Cases at random points, with the oracle's truth, and how the cpu device is held to it.
-import { test } from 'uvu';
+// Cases at random points, with the oracle's truth, and how a float32 device is held to it.
 import * as assert from 'uvu/assert';
-import { native } from '../../src/binding.ts';
 import { evaluate, jvp, type RunOptions, type Tensor, tensor, type Value, vjp } from '../../src/index.ts';
 import { callOp, draw, drawDirection, drawIntegers, generator, nameOf, type OpCase, onDevice } from '../cases/index.ts';
 import { type Truth, truthOf, Usage, withinBounds } from '../tolerance.ts';
-import { withIsa } from './isa.ts';
 
 /** float32 numbers and their shape. */
 export type Data = { readonly shape: readonly number[]; readonly data: Float64Array };
@@ -79,9 +76,4 @@ export async function checkSamples(samples: readonly Sample[], options: RunOptio
       within(opCase.op, `${name} cotangent ${j}`, bars[i]![j]!, cotangent);
     }
   }
-}
-
-/** A test per instruction set that has kernels of its own at a precision. */
-export function onEverySet(what: string, run: (isa: string) => Promise<void>, precision: 'f32' | 'bf16' = 'f32'): void {
-  for (const isa of native.instructionSets(precision)) test(`cpu ${isa}: ${what}`, () => withIsa(isa, () => run(isa)));
 }

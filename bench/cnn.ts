@@ -3,7 +3,7 @@ import { backprop, forwardGradient } from '../src/estimators/gradient.ts';
 import { type Model, nn } from '../src/nn/index.ts';
 import { gaussian, lowRank, rademacher } from '../src/samplers.ts';
 import { measureRatios, timedPlans } from './ratios.ts';
-import { machine, table, writeBetween } from './report.ts';
+import { machine, markOf, table, writeBetween } from './report.ts';
 
 /** Four 3×3×64 convolutions, a max-pool after the 2nd and the 4th, dense 1024, dense 10; `hiddenLayer` may wrap the convolutions and the first. */
 export function cnn(hiddenLayer: (layer: Model) => Model = (layer) => layer): Model {
@@ -45,5 +45,5 @@ export async function cnnBenchmark(flags: readonly string[]): Promise<void> {
   const rows = [...(await rowsOf('f32', batch)), ...(await rowsOf('bf16', batch))];
   const text = `${machine()}, batch ${batch}.\n\n${table(head, rows)}`;
   console.log(text);
-  if (flags.includes('--write')) writeBetween('docs/performance.md', 'bench:cnn', text);
+  if (flags.includes('--write')) writeBetween('docs/performance.md', markOf('bench:cnn'), text);
 }

@@ -34,6 +34,11 @@ export function ceilings(): string {
   return table(['one thread', 'at most'], rows);
 }
 
+/** The mark of a table in docs/performance.md, which has one from a processor with AMX beside one from another. */
+export function markOf(name: string): string {
+  return native.instructionSets('bf16').at(-1) === 'amx' ? `${name}-amx` : name;
+}
+
 /** Puts the text between `<!-- mark -->` and `<!-- /mark -->`. */
 export function writeBetween(
   file: 'README.md' | 'docs/performance.md' | 'docs/estimators.md',

@@ -22,6 +22,7 @@ export const methods: Readonly<Record<string, Method>> = {
   'local losses, activities': { gradient: activities, groups: 1 },
   'local losses, activities, exactLast': { gradient: exactLast, groups: 1 },
   'local losses in 8 groups, activities': { gradient: activities, groups: 8 },
+  'local losses in 8 groups, activities, exactLast': { gradient: exactLast, groups: 8 },
   'per example, rank one': {
     gradient: forwardGradient({ perExample: true, sampler: lowRank({ rank: 1 }), directions }),
   },

@@ -28,6 +28,11 @@ ValueId rootOf(const Program& program, ValueId value) {
   return value;
 }
 
+bool isLeaf(const Node& node) {
+  const std::string& name = node.op->name;
+  return name == "input" || name == "parameter" || name == "constant" || name == "full";
+}
+
 }  // namespace
 
 Plan::Plan(const Program& traced, Store& store, const Device& device, bool fuse)
@@ -60,8 +65,11 @@ void Plan::scheduleNodes() {
     if (node.op->writes.empty()) continue;
     writesStore_ = true;
     size_t at = 0;
-    for (ValueId input : node.inputs)
-      if (input != none) at = std::max<size_t>(at, program_.producer[input]);
+    for (ValueId input : node.inputs) {
+      if (input == none) continue;
+      const ValueId root = rootOf(program_, input);  // leaves are there from the first step on, wherever they stand
+      if (!isLeaf(program_.producerOf(root))) at = std::max<size_t>(at, program_.producer[root]);
+    }
     for (int written : node.op->writes)
       if (written < static_cast<int>(node.inputs.size()) && node.inputs[written] != none)
         at = std::max(at, lastReader[rootOf(program_, node.inputs[written])]);
@@ -148,15 +156,6 @@ void Plan::placeAssigned() {
     if (layout.inPanels()) made_[value] = layout;
   }
 }
-
-namespace {
-
-bool isLeaf(const Node& node) {
-  const std::string& name = node.op->name;
-  return name == "input" || name == "parameter" || name == "constant" || name == "full";
-}
-
-}  // namespace
 
 Place Plan::unplaced(ValueId value) const {
   if (value == none) return {};

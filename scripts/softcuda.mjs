@@ -19,7 +19,7 @@ const suites = [
   'cuda/training',
   'cuda/mutants',
   'identity',
-  'golden_training',
+  'golden_training_float32',
   'properties_cpu',
   'properties_edges',
   'golden_ops',

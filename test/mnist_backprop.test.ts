@@ -5,7 +5,7 @@ import { backprop } from '../src/index.ts';
 import { sets, train } from './support/mnist.ts';
 
 test('97.5 % or more of the test images', async () => {
-  const { trainer } = await train(backprop(), 0.3);
+  const { trainer } = await train(backprop(), 0.3, 3);
   const { metrics } = await trainer.evaluate(sets.test);
   assert.ok((metrics.accuracy ?? 0) >= 0.975, `${metrics.accuracy}`);
   trainer.dispose();

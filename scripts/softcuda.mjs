@@ -16,21 +16,21 @@ const { values, positionals } = parseArgs({
 
 /** Files of test/ whose cases run on cuda; test/cuda has what is for cuda alone. The longest first. */
 const suites = [
-  'cuda/training',
-  'cuda/mutants',
-  'identity',
-  'golden_training_float32',
-  'properties_cpu',
-  'properties_edges',
-  'golden_ops',
-  'cuda/bits',
-  'combine',
-  'control_variate',
-  'cuda/host',
-  'attention',
-  'rows.test',
-  'memory.test',
-  'cuda/ptxas',
+  '/cuda/training.test',
+  '/cuda/mutants.test',
+  '/identity.test',
+  '/golden_training_float32.test',
+  '/properties_cpu.test',
+  '/properties_edges.test',
+  '/golden_ops.test',
+  '/cuda/bits.test',
+  '/combine.test',
+  '/control_variate.test',
+  '/cuda/host.test',
+  '/attention.test',
+  '/rows.test',
+  '/memory.test',
+  '/cuda/ptxas.test',
 ];
 
 function node(env, ...command) {

@@ -27,7 +27,8 @@ const present = values.folder.flatMap((folder) =>
 );
 // In the order of the parts that were asked for.
 const parts = positionals.length === 0 ? [''] : positionals;
-const files = [...new Set(parts.flatMap((part) => present.filter(({ name }) => name.includes(part))))];
+// A part that begins with / is the beginning of a name.
+const files = [...new Set(parts.flatMap((part) => present.filter(({ name }) => `/${name}`.includes(part))))];
 
 /** What a run of one file says of itself; `trouble` is why it failed beside (or without) failing tests. */
 function judge(output, code, signal, timedOut) {

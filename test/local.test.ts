@@ -1,5 +1,5 @@
 // Local losses: each estimator on a model in blocks against the gradients of the losses one by one, against tangents, noise and pullbacks
-// written out here; their mean; what is refused.
+// written out here; their mean; what is refused. It is long because all of them are held against the same two networks, written out once.
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import {

@@ -181,11 +181,12 @@ test('a resident set of bytes takes a byte an element, once', async () => {
   await trainer.fit(set, { epochs: 1, batchSize: 16 });
   const { data } = trainer.memory();
   await trainer.fit(set, { epochs: 2, batchSize: 16 });
-  // On cuda the tables of a native call are there too: how many steps it takes depends on the clock.
-  const tables = testDevice === 'cuda' ? 1024 : 0;
-  assert.ok(Math.abs(trainer.memory().data - data) <= tables, `${trainer.memory().data} after ${data}`);
+  // On cuda the tables of the longest native call are there too, whose steps depend on the clock: rate, indices and loss of each.
+  const tablesOf = (steps: number): number => (testDevice === 'cuda' ? steps * (8 + 16 * 4 + 4) + 192 : 0);
+  const growth = trainer.memory().data - data;
+  assert.ok(growth >= 0 && growth <= tablesOf(8), `${growth} more`);
   const least = 64 * 100 * 5;
-  const most = least + 2 * 16 * 100 * 4 + 256 + tables; // a batch, and what alignment takes
+  const most = least + 2 * 16 * 100 * 4 + 256 + tablesOf(4); // a batch, and what alignment takes
   assert.ok(data >= least && data <= most, String(data));
   trainer.dispose();
 });

@@ -42,7 +42,7 @@ struct AmxTiles {
 /**
  * c [32, 32] = Σ over the pieces of a b, for rows and columns ≤ 32; what lies beyond them is anything. Row i of a piece is `length` elements, a
  * multiple of 32, at from + i·rowStep; 16 rows are read even where fewer count. b has rows of 32 pairs, one for each two elements. On a
- * Xeon (Emerald Rapids) tiles that straddle cache lines take three times as long.
+ * Xeon (Emerald Rapids) tiles that straddle cache lines seemed to take three times as long.
  */
 template <class Tiles, class Piece>
 static void multiplyTilePieces(int64_t rows, const Piece* pieces, int64_t count, int64_t rowStep, const float* b,

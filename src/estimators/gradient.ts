@@ -35,10 +35,13 @@ export interface ForwardGradientOptions {
   clip?: number;
   /**
    * Subtracts what an exponential average s of past estimates predicts: (1/K) Σ (c_k − s·v_k) v_k + s, and then s ← β s + (1 − β) times the
-   * estimate, β = `momentum`, from 0 up to below 1; s begins at zero. Without bias, and the variance is that of a gradient ∇f − s. One
-   * number of state for each parameter. In a Trainer and in minimize. Default: none
+   * estimate; s begins at zero. Without bias, and the variance is that of a gradient ∇f − s. One number of state for each parameter. In a
+   * Trainer and in minimize. Default: none
    */
-  controlVariate?: { momentum: number };
+  controlVariate?: {
+    /** β, from 0 up to below 1. */
+    momentum: number;
+  };
 }
 
 /** Options of {@link spsa}. */

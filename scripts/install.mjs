@@ -1,8 +1,8 @@
 // Builds the native addon: CMake (cmake-js), else node-gyp, else one sentence and exit 1. npm runs it at installation,
 // `npx pushforward build` whenever a user likes. What is up to date is not built again.
 //   PUSHFORWARD_BUILD=cmake|gyp           this build and no other
-//   PUSHFORWARD_DEBUG=1                   unoptimised, in build/cmake-debug            (CMake only, like the next)
-//   PUSHFORWARD_SANITIZE=address,...      with sanitizers, in build/cmake-sanitize
+//   PUSHFORWARD_DEBUG=1                   unoptimised; CMake: in build/cmake-debug
+//   PUSHFORWARD_SANITIZE=address,...      with sanitizers, in build/cmake-sanitize    (CMake only)
 //   PUSHFORWARD_CUDA=AUTO|OFF             CUDA kernels where nvcc is, or none    (CMake only)
 //   JOBS=n                                compilers at a time; the number of cores otherwise
 import { spawnSync } from 'node:child_process';

@@ -43,7 +43,7 @@ function list(what, name) {
       return isa(name).built ? sources('kernels') : [];
     case 'flags':
       if (name === 'common') return table.flags;
-      if (name === 'release') return table.release;
+      if (name === 'release') return process.env.PUSHFORWARD_DEBUG ? ['-O0'] : table.release;
       if (table.groups[name]) return table.groups[name].flags;
       return isa(name).built ? [...table.groups.kernels.flags, ...isa(name).flags] : [];
     case 'defines':

@@ -2,7 +2,7 @@
 import { backprop, forwardGradient } from '../src/estimators/gradient.ts';
 import { type Model, nn } from '../src/nn/index.ts';
 import { gaussian, lowRank, rademacher } from '../src/samplers.ts';
-import { measureRatios, timedPlans } from './ratios.ts';
+import { measureRatios, type Ratio, timedPlans } from './ratios.ts';
 import { machine, markOf, table, writeBetween } from './report.ts';
 
 /** Four 3×3×64 convolutions, a max-pool after the 2nd and the 4th, dense 1024, dense 10; `hiddenLayer` may wrap the convolutions and the first. */
@@ -21,19 +21,20 @@ const estimators = {
 };
 
 async function rowsOf(precision: 'f32' | 'bf16', batch: number): Promise<string[][]> {
-  const columns: { milliseconds: number; ratio: number }[][] = [];
+  const columns: Pick<Ratio, 'milliseconds' | 'least' | 'ratio'>[][] = [];
   for (const threads of [1, 2]) {
     const plans = await timedPlans(cnn(), [28, 28, 1], batch, estimators, { device: 'cpu', threads, precision });
-    const ratios = await measureRatios(plans, 9, 1);
-    columns.push([{ milliseconds: ratios[0]?.forwardMilliseconds as number, ratio: 1 }, ...ratios]);
+    const ratios = await measureRatios(plans, 15, 1);
+    const [{ forwardMilliseconds, forwardLeast }] = ratios as [Ratio];
+    columns.push([{ milliseconds: forwardMilliseconds, least: forwardLeast, ratio: 1 }, ...ratios]);
     plans.session.dispose();
   }
   return ['forward pass', ...Object.keys(estimators)].map((name, i) => [
     precision,
     name,
     ...columns.flatMap((column) => {
-      const { milliseconds, ratio } = column[i] as { milliseconds: number; ratio: number };
-      return [milliseconds.toFixed(1), ratio.toFixed(2)];
+      const { milliseconds, least, ratio } = column[i] as Ratio;
+      return [milliseconds.toFixed(1), least.toFixed(1), ratio.toFixed(2)];
     }),
   ]);
 }
@@ -41,9 +42,9 @@ async function rowsOf(precision: 'f32' | 'bf16', batch: number): Promise<string[
 /** `--write` puts the table into docs/performance.md; `--batch n` is for trying it out. */
 export async function cnnBenchmark(flags: readonly string[]): Promise<void> {
   const batch = flags.includes('--batch') ? Number(flags[flags.indexOf('--batch') + 1]) : 64;
-  const head = ['precision', 'step', '1 thread, ms', '× forward', '2 threads, ms', '× forward, 2'];
+  const head = ['precision', 'step', '1 thread, ms', 'least', '× forward', '2 threads, ms', 'least, 2', '× forward, 2'];
   const rows = [...(await rowsOf('f32', batch)), ...(await rowsOf('bf16', batch))];
-  const text = `${machine()}, batch ${batch}.\n\n${table(head, rows)}`;
+  const text = `${machine()}, batch ${batch}. Medians and least of 15 interleaved rounds.\n\n${table(head, rows)}`;
   console.log(text);
   if (flags.includes('--write')) writeBetween('docs/performance.md', markOf('bench:cnn'), text);
 }

@@ -18,8 +18,10 @@ export interface Ratio {
   readonly ratio: number;
   /** Median of a step. */
   readonly milliseconds: number;
+  readonly least: number;
   /** Median of the bare forward pass. */
   readonly forwardMilliseconds: number;
+  readonly forwardLeast: number;
 }
 
 /** The middle value. */
@@ -33,6 +35,9 @@ export function median(values: readonly number[]): number {
 export function medianRatio(x: readonly number[], y: readonly number[]): number {
   return median(x.map((value, i) => value / (y[i] as number)));
 }
+
+/** The least: of a machine whose cores have neighbours, the time without them. */
+export const least = (values: readonly number[]): number => Math.min(...values);
 
 /** Something to time: milliseconds of one of n repetitions. */
 export type Timed = (n: number) => Promise<number>;
@@ -134,6 +139,8 @@ export async function measureRatios(
     name,
     ratio: medianRatio(times[i] ?? [], bare),
     milliseconds: median(times[i] ?? []),
+    least: least(times[i] ?? []),
     forwardMilliseconds: median(bare),
+    forwardLeast: least(bare),
   }));
 }

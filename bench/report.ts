@@ -24,7 +24,7 @@ export function table(head: readonly string[], rows: readonly (readonly string[]
   return [line(head), line(head.map(() => '---')), ...rows.map(line)].join('\n');
 }
 
-/** What one thread can do at most, measured now. */
+/** What one thread can do at most: measured now, or better before. */
 export function ceilings(): string {
   const rows = native
     .ceilings(process.env.PUSHFORWARD_ISA ?? '')

@@ -124,7 +124,7 @@ export interface NativeBinding {
   listing(): { name: string; set: string }[];
   /** Sets of this machine that have kernels of their own for products at a precision; default: f32. */
   instructionSets(precision?: 'f32' | 'bf16'): string[];
-  /** Measured anew, for benchmarks: seconds, on the calling thread, up to 256 MB. '' is the best instruction set. */
+  /** For benchmarks, the best of a new measurement and those before: seconds, on the calling thread, up to 256 MB. '' is the best instruction set. */
   ceilings(isa: string): NativeCeiling[];
   /** The types of the values that the last node of a program defines: the shape rules have one home, the native ops. */
   infer(program: Uint8Array): { shape: number[]; dtype: 'real' | 'int32' }[];

@@ -15,7 +15,7 @@ struct Peaks {
   double nearSize = 0;
 };
 
-/** Measured once per instruction set, about 20 ms. */
+/** The best measured so far; the first time for an instruction set takes about 20 ms. */
 Peaks measuredPeaks(const Device& device);
 
 /** What one thread can do at most. */
@@ -25,7 +25,7 @@ struct Ceiling {
   std::string absence;  // why it was not measured; else empty
 };
 
-/** A table for benchmarks, measured anew; takes seconds and up to 256 MB. */
+/** A table for benchmarks, the best of a new measurement and those before; takes seconds and up to 256 MB. */
 std::vector<Ceiling> measuredCeilings(const Device& device);
 
 }  // namespace pushforward

@@ -6,6 +6,7 @@
 #include <chrono>
 #include <map>
 #include <mutex>
+#include <tuple>
 
 #include "core/store.h"
 #include "cpu/peaks.h"
@@ -20,7 +21,7 @@ constexpr int64_t memoryFloats = 64 * 1024 * 1024;       // 256 MB: beyond every
 constexpr int64_t updateFloats = 1863690 / 1024 * 1024;  // the parameters of the paper's MLP, 7.45 MB
 
 /** Units a second: the best of several short runs, because interruptions only ever make one slower. 0: no such kernel. */
-double peakOf(const std::string& set, const char* name, int64_t floats) {
+double measure(const std::string& set, const char* name, int64_t floats) {
   const KernelEntry* entry = findKernel(set, name);
   if (!entry) return 0;
   Memory memory(static_cast<size_t>(floats) * sizeof(float));
@@ -40,6 +41,16 @@ double peakOf(const std::string& set, const char* name, int64_t floats) {
       best = std::max(best, done / seconds);
   }
   return best;
+}
+
+/** The best so far: a neighbour on the same core may slow all runs of one measurement. `anew`: measures even what is known. */
+double peakOf(const std::string& set, const char* name, int64_t floats, bool anew) {
+  static std::mutex mutex;
+  static std::map<std::tuple<std::string, std::string, int64_t>, double> known;
+  std::lock_guard<std::mutex> lock(mutex);
+  auto [best, first] = known.try_emplace({set, name, floats}, 0);
+  if (first || anew) best->second = std::max(best->second, measure(set, name, floats));
+  return best->second;
 }
 
 double secondLevelBytes() {
@@ -89,7 +100,7 @@ std::vector<Ceiling> measuredCeilings(const Device& device) {
     std::string absence = row.absence;
     double rate = 0;
     if (runs(row.set)) {
-      rate = peakOf(device.set, row.kernel, row.floats);
+      rate = peakOf(device.set, row.kernel, row.floats, true);
       absence = rate > 0 ? "" : "the " + device.set + " kernels have none";
     }
     const double value = rate > 0 ? row.perUnit ? row.scale / rate : row.scale * rate : 0;
@@ -99,28 +110,18 @@ std::vector<Ceiling> measuredCeilings(const Device& device) {
 }
 
 Peaks measuredPeaks(const Device& device) {
-  static std::mutex mutex;
-  static std::map<std::string, Peaks> known;
-  std::lock_guard<std::mutex> lock(mutex);
   const std::string& set = device.set;
+  auto peak = [&](const char* name, int64_t floats = 1024) { return peakOf(set, name, floats, false); };
+  // A floor takes the fastest way there is to move a byte.
+  auto bytes = [&](int64_t floats) {
+    return std::max({peak("peak_read", floats), peak("peak_add", floats), peak("peak_update", floats)});
+  };
   const char* product = "peak_fma";
   if (device.precision == Precision::bf16 && set == "avx512bf16") product = "peak_dots";
   if (device.precision == Precision::bf16 && set == "amx") product = "peak_tiles";
-  auto found = known.find(set + product);
-  if (found == known.end()) {
-    // A floor takes the fastest way there is to move a byte.
-    auto bytes = [&](int64_t floats) {
-      return std::max(
-          {peakOf(set, "peak_read", floats), peakOf(set, "peak_add", floats), peakOf(set, "peak_update", floats)});
-    };
-    const Peaks one{peakOf(set, product, 1024), peakOf(set, "peak_words", 1024), bytes(nearFloats), bytes(farFloats),
-                    secondLevelBytes()};
-    found = known.emplace(set + product, one).first;
-  }
-  const Peaks& one = found->second;
   const double threads = device.threads;
-  return {one.operations * threads, one.words * threads, one.nearBytes * threads, one.farBytes * threads,
-          one.nearSize * threads};
+  return {peak(product) * threads, peak("peak_words") * threads, bytes(nearFloats) * threads, bytes(farFloats) * threads,
+          secondLevelBytes() * threads};
 }
 
 }  // namespace pushforward

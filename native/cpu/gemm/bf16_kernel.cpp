@@ -122,16 +122,14 @@ static PairTile pairTileOf(int64_t count, int64_t columns) {
 
 void multiplyPairs(const float* a, int64_t rows, int64_t first, int64_t last, int64_t depth, Panel b, int64_t columns,
                    float* c, int64_t cStride, bool accumulate, const Lines& next) {
-  constexpr int64_t line = 16;
-  const int64_t pairs = ceilDivide(depth, 2), lines = ceilDivide(next.count, line);
+  const int64_t pairs = ceilDivide(depth, 2);
   for (int64_t i = first; i < last; ++i) {
-    const int64_t row = blockBegin(rows, i), count = blockBegin(rows, i + 1) - row, begin = i - first;
+    const int64_t row = blockBegin(rows, i), count = blockBegin(rows, i + 1) - row;
     const float* block = a + row * pairs;
-    Prefetch fetch = {block, 0, 0};
-    if (begin < lines) fetch = {next.data + begin * line, next.stride, lines > last - first ? line : 0};
     pairTileOf<tileRows>(count, columns)(pairs, reinterpret_cast<const uint32_t*>(block),
                                          reinterpret_cast<const uint32_t*>(b.data), b.stride, c + row * cStride,
-                                         cStride, static_cast<int>(columns), accumulate, fetch);
+                                         cStride, static_cast<int>(columns), accumulate,
+                                         fetchOf(next, i - first, last - first, pairs, block));
   }
 }
 

@@ -44,6 +44,24 @@ struct Lines {
   int64_t stride = 0, count = 0;
 };
 
+/**
+ * What block `index` of `count`, of `steps` steps each, fetches of as many rows of `next`; where there is nothing, the
+ * tile asks again for what it `has`. All blocks fetch alike, a line in 32 cycles or so: loads from L2 wait for the same
+ * line buffers, 16 on Intel, which a line from L3 in 14 cycles keeps full (float32, 65 rows, depth 1024, on an Intel
+ * Xeon of 158 GFLOP/s at most in the median: 123 when the first two blocks fetched everything, 158 so).
+ */
+PUSHFORWARD_INLINE Prefetch fetchOf(const Lines& next, int64_t index, int64_t count, int64_t steps, const float* has) {
+  constexpr int64_t line = 16;  // floats; a row has at most two
+  if (next.count == 0) return {has, 0, 0};
+  if (next.stride == next.count) {
+    const int64_t share = ceilDivide(next.stride, count);
+    return {next.data + index * share * steps, share, share > line ? line : 0};
+  }
+  const int64_t lines = ceilDivide(next.count, line);
+  if (index >= lines) return {has, 0, 0};
+  return {next.data + index * line, next.stride, lines > count ? line : 0};
+}
+
 /** B [in, out]; panels have tileColumns columns, and the last may have `lanes`. */
 struct Weights {
   const float* data;

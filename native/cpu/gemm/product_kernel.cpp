@@ -102,15 +102,13 @@ static_assert(tileVectors == 2, "what the table holds");
 
 void multiplyPanel(const float* a, int64_t rows, int64_t first, int64_t last, int64_t depth, Panel b, int64_t columns,
                    float* c, int64_t cStride, bool accumulate, const Lines& next) {
-  constexpr int64_t line = 16;  // floats of a cache line; a panel has at most two to a row
-  const int64_t vectors = ceilDivide(columns, lanes), lines = ceilDivide(next.count, line);
+  const int64_t vectors = ceilDivide(columns, lanes);
   for (int64_t i = first; i < last; ++i) {
-    const int64_t row = blockBegin(rows, i), count = blockBegin(rows, i + 1) - row, begin = i - first;
-    // Where there is nothing to fetch, the tile asks again for what it has.
-    Prefetch fetch = {a + row * depth, 0, 0};
-    if (begin < lines) fetch = {next.data + begin * line, next.stride, lines > last - first ? line : 0};
-    tiles.of[count - 1][vectors - 1](depth, a + row * depth, b.data, b.stride, c + row * cStride, cStride,
-                                     static_cast<int>(columns), accumulate, fetch);
+    const int64_t row = blockBegin(rows, i), count = blockBegin(rows, i + 1) - row;
+    const float* block = a + row * depth;
+    tiles.of[count - 1][vectors - 1](depth, block, b.data, b.stride, c + row * cStride, cStride,
+                                     static_cast<int>(columns), accumulate,
+                                     fetchOf(next, i - first, last - first, depth, block));
   }
 }
 

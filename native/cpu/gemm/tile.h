@@ -20,6 +20,9 @@ struct Prefetch {
   int64_t stride, second;
 };
 
+// Steps of p from one line of c that is fetched to the next.
+constexpr int fetchSteps = 4;
+
 /** b has tileColumns columns, bStride apart; fewer `columns` only limits what is written. */
 template <int rows, int vectors>
 static void multiplyTile(int64_t depth, const float* a, const float* b, int64_t bStride, float* c, int64_t cStride,
@@ -29,7 +32,7 @@ static void multiplyTile(int64_t depth, const float* a, const float* b, int64_t 
   for (int i = 0; i < rows; ++i)
 #pragma GCC unroll 4
     for (int v = 0; v < vectors; ++v) sum[i][v] = Float{};
-  for (int64_t p = 0; p < depth; ++p) {
+  const auto step = [&]() __attribute__((always_inline)) {
     Float right[vectors];
 #pragma GCC unroll 4
     for (int v = 0; v < vectors; ++v) right[v] = load(b + v * lanes);
@@ -44,7 +47,14 @@ static void multiplyTile(int64_t depth, const float* a, const float* b, int64_t 
     next.data += next.stride;
     a += rows;
     b += bStride;
+  };
+  int64_t p = 0;
+  for (int line = 0; line < rows * vectors && p + fetchSteps <= depth; ++line, p += fetchSteps) {
+    __builtin_prefetch(c + line / vectors * cStride + line % vectors * lanes, 1, 2);
+#pragma GCC unroll 4
+    for (int q = 0; q < fetchSteps; ++q) step();
   }
+  for (; p < depth; ++p) step();
   if (columns == vectors * lanes) {
 #pragma GCC unroll 16
     for (int i = 0; i < rows; ++i)

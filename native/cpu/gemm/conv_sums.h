@@ -7,7 +7,6 @@
 #if PUSHFORWARD_LANES == 16
 namespace pushforward::cpu::PUSHFORWARD_ISA {
 
-constexpr int64_t tileSide = 16, tileWords = tileSide * tileSide;
 constexpr int64_t pairColumns = 2 * tileSide;  // columns of x that are made tiles together
 constexpr int64_t filterTiles = 4;             // of δ that are multiplied together
 

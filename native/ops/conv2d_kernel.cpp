@@ -244,8 +244,9 @@ void multiplyGroup(const Convolution& v, const Pass& pass, const Group& group, f
   const auto fetch = [&](const float* image) {
     fetchPatches<Format>(v.patches, cut.grouping, group, image, pass.begin, pass.depth, patches);
   };
-  const auto forAll = [&](const auto& f) {
-    forBlocks<Format>(v.patches, cut.grouping, group, pass.begin, pass.depth, static_cast<const Element*>(patches), f);
+  const auto forAll = [&](const float* image, const auto& f) {
+    forBlocks<Format>(v.patches, cut.grouping, group, image, pass.begin, pass.depth,
+                      static_cast<const Element*>(patches), f);
   };
   const auto slopesAt = [&](const Block& block) { return slopes + block.index * Format::rows * pass.columns; };
   const auto tangent = [&](const Blocks<Element>& blocks, int64_t k, const float* matrix, bool accumulate, bool end) {
@@ -268,14 +269,14 @@ void multiplyGroup(const Convolution& v, const Pass& pass, const Group& group, f
   };
   if (v.lowRank()) {
     fetchPatches<FloatElements>(v.patches, cut.grouping, group, v.x, pass.begin, pass.depth, scratch);
-    forBlocks<Format, 1>(v.patches, cut.grouping, group, pass.begin, pass.depth, static_cast<const float*>(scratch),
-                         [&](const Blocks<float>& blocks) {
+    forBlocks<Format, 1>(v.patches, cut.grouping, group, v.x, pass.begin, pass.depth,
+                         static_cast<const float*>(scratch), [&](const Blocks<float>& blocks) {
                            project<Format>(v, pass, blocks,
                                            projections + blocks.block[0].index * cut.factors * Format::rows);
                          });
   }
   if ((primal || dense) && (Format::rounded || !v.lowRank())) fetch(v.x);
-  forAll([&](const Blocks<Element>& blocks) {
+  forAll(v.x, [&](const Blocks<Element>& blocks) {
     if (v.scattered()) return scatter(blocks);
     if (primal)
       Format::multiply(blocks, v.wPacked, pass.depth, pass.columns, cut.columns,
@@ -292,8 +293,9 @@ void multiplyGroup(const Convolution& v, const Pass& pass, const Group& group, f
       tangent(blocks, k, dense ? v.tangents + k * cut.matrix : nullptr, !pass.first, !v.stacked);
   });
   for (int64_t k = 0; v.stacked && k < pass.directions; ++k) {
-    fetch(v.xDot + (pass.direction + k) * v.imageSize);
-    forAll([&](const Blocks<Element>& blocks) { tangent(blocks, k, v.wPacked, dense || !pass.first, true); });
+    const float* image = v.xDot + (pass.direction + k) * v.imageSize;
+    fetch(image);
+    forAll(image, [&](const Blocks<Element>& blocks) { tangent(blocks, k, v.wPacked, dense || !pass.first, true); });
   }
 }
 

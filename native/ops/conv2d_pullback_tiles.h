@@ -109,6 +109,14 @@ static void copyLast(const uint32_t* from, int64_t pairs, uint32_t* out) {
     _mm512_store_si512(out + i * tileSide, i < pairs ? _mm512_load_si512(from + i * tileSide) : __m512i{});
 }
 
+/** x or δ of the group that follows, `floats` a pixel, in so many steps. */
+static Ahead aheadOf(const TileSums& s, const Group& group, int64_t height, int64_t width, const float* image,
+                     int64_t floats, int64_t steps) {
+  const bool follows = s.grouping.across == 1 && s.patches.stride[0] * s.patches.stride[1] == 1;
+  const int64_t pixel = (group.image * height + group.y + group.rows) * width;
+  return {image + pixel * floats, follows ? ceilDivide(group.rows * width * floats, 16 * steps) : 0};
+}
+
 /** Columns [32·begin, 32·end) of w̄ (+)= those of a group. */
 template <class Tiles>
 static void sumGroup(const TileSums& s, const Group& group, const float* x, const float* delta, int64_t begin,
@@ -122,6 +130,10 @@ static void sumGroup(const TileSums& s, const Group& group, const float* x, cons
   packPixels(s, group, x, begin, end, room);
   const int64_t row = pixels.pairsOfRow() * tileSide, tiles = s.stripRows * s.pairsOfRow * tileSide;
   const int64_t parts = ceilDivide(steps, stepsTogether);
+  const int64_t all =
+      steps * ceilDivide(s.filterTiles, filterTiles) * (s.filterTiles > 2 ? 2 : 1) * (end - begin) * s.patches.taps[0];
+  Ahead ofX = aheadOf(s, group, s.patches.height, s.patches.width, x, s.patches.channels, all);
+  Ahead ofDelta = aheadOf(s, group, s.patches.resultHeight, s.patches.resultWidth, delta, s.filters, all);
   for (int64_t part = 0; part < parts; ++part) {
     const int64_t first = part * steps / parts, next = (part + 1) * steps / parts;
     const bool partial = next == steps && rest != 0;
@@ -133,9 +145,10 @@ static void sumGroup(const TileSums& s, const Group& group, const float* x, cons
           const uint32_t* last = from + (next - first - 1) * tileWords;
           for (int64_t i = 0; partial && i < together; ++i) copyLast(last + i * tiles, rest, room.last + i * tileWords);
           float* c = sums + ((tap * s.filterTiles + tile) * 2 * s.blocks + column * tall) * tileWords;
-          sumSteps<Tiles>(
-              tall, {room.delta + (tile * steps + first * tall) * tileWords, from, partial ? room.last : last,
-                     next - first, tall * tileWords, tiles, partial ? tileWords : tiles, c, accumulate || part > 0});
+          sumSteps<Tiles>(tall, {room.delta + (tile * steps + first * tall) * tileWords, from,
+                                 partial ? room.last : last, next - first, tall * tileWords, tiles,
+                                 partial ? tileWords : tiles, c, accumulate || part > 0, ofX, ofDelta});
+          ofX.next += (next - first) * ofX.lines * 16, ofDelta.next += (next - first) * ofDelta.lines * 16;
         }
     }
   }

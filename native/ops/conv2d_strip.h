@@ -143,10 +143,10 @@ PUSHFORWARD_INLINE int64_t piecesOf(const Patches& s, const Grouping& g, const E
   return count;
 }
 
-/** f(blocks) for the blocks of a group, whose patches lie in `room`; as many at once as have `together` tiles. */
+/** f(blocks) for the blocks of a group, whose patches of an image lie in `room`; as many at once as have `together` tiles. */
 template <class Format, int64_t together = Format::together, class Element, class F>
-PUSHFORWARD_INLINE void forBlocks(const Patches& s, const Grouping& g, const Group& group, int64_t begin, int64_t depth,
-                                  const Element* room, const F& f) {
+PUSHFORWARD_INLINE void forBlocks(const Patches& s, const Grouping& g, const Group& group, const float* image,
+                                  int64_t begin, int64_t depth, const Element* room, const F& f) {
   Stretch<Element> pieces[maxPieces];
   pieces[0] = {room, depth};
   Blocks<Element> blocks;
@@ -154,6 +154,11 @@ PUSHFORWARD_INLINE void forBlocks(const Patches& s, const Grouping& g, const Gro
   blocks.rowStep = rowStepOf(s, g);
   blocks.pieceCount = g.inPlace ? piecesOf(s, g, room, begin, depth, pieces) : 1;
   blocks.count = 0;
+  // What the next group will copy: rows of the image behind this group's, as many as it has.
+  const bool follows = g.inPlace && g.across == 1 && s.stride[0] * s.stride[1] == 1 && s.width == s.resultWidth;
+  const int64_t ahead = g.rows + (s.taps[0] - 1) * s.dilation[0] - s.padding[0];
+  blocks.next = follows ? image + ahead * s.width * s.channels : nullptr;
+  blocks.nextStride = s.channels;
   const int64_t across = ceilDivide(group.columns, Format::rows), pixel = firstPixel(s, group);
   int64_t index = 0, tiles = 0;
   for (int64_t row = 0; row < group.rows; ++row)

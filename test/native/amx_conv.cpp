@@ -38,12 +38,15 @@ bool checkProduct(const std::vector<int64_t>& rows, int64_t columns, int64_t ste
     TileElements::finishRows(panel + first * tileColumns, width, second, panel + done * tileColumns);
   }
   const Stretch<uint16_t> pieces[] = {{strip.data(), first}, {strip.data() + apart, second}};
-  Blocks<uint16_t> blocks{pieces, 2, step, int64_t(rows.size()), {}};
+  Blocks<uint16_t> blocks{pieces, 2, step, nullptr, 0, int64_t(rows.size()), {}};
   int64_t total = 0;
   for (size_t i = 0; i < rows.size(); ++i) {
     blocks.block[i] = {int64_t(i), total, rows[i], int64_t(i) * 2 * apart};
     total += rows[i];
   }
+  const std::vector<float> left = wholes(total);
+  std::vector<float> slopes = wholes(total * columns), gate = wholes(total * cStride);
+  for (float& slope : slopes) slope = slope > 2.0f ? -1.0f : slope;
   std::vector<float> c(total * cStride, 3.0f), expected(c);
   EmulatedTiles::configure();
   multiplyRowTiles<EmulatedTiles>(blocks, panels.data(), depth, columns, cStride,
@@ -51,7 +54,12 @@ bool checkProduct(const std::vector<int64_t>& rows, int64_t columns, int64_t ste
                                     to = c.data() + block.pixel * cStride;
                                     ending = {};
                                     ending.accumulate = block.index % 2 == 1;
-                                    ending.bias = bias.data();
+                                    ending.slopes = slopes.data() + block.pixel * columns;
+                                    ending.slopeStride = columns;
+                                    ending.gate = gate.data() + block.pixel * cStride;
+                                    ending.rank = 1;
+                                    ending.left = left.data() + block.pixel;
+                                    ending.right = ending.bias = bias.data();
                                   });
   EmulatedTiles::release();
   for (const Block* block = blocks.block; block < blocks.block + blocks.count; ++block)
@@ -61,7 +69,10 @@ bool checkProduct(const std::vector<int64_t>& rows, int64_t columns, int64_t ste
         for (int64_t p = 0; p < depth; ++p)
           sum += roundBf16(image[block->offset + (p < first ? p : apart + p - first) + i * step]) *
                  roundBf16(b[p * columns + j]);
-        expected[(block->pixel + i) * cStride + j] = sum + bias[j];
+        expected[(block->pixel + i) * cStride + j] =
+            gate[(block->pixel + i) * cStride + j] > 0.0f
+                ? (sum + (left[block->pixel + i] + 1) * bias[j]) * slopes[(block->pixel + i) * columns + j]
+                : 0.0f;
       }
   return c == expected;
 }

@@ -13,19 +13,20 @@ namespace pushforward::cpu::PUSHFORWARD_ISA {
 constexpr int64_t tileSide = 16, tileWords = tileSide * tileSide, tileDepth = 2 * tileSide;
 constexpr int64_t tilesTogether = mostBlocks;
 
-/** Tiles of rows that begin `offset` elements behind each piece; c are their results, which are written later. */
+/** Tiles of rows that begin `offset` elements behind each piece; what is fetched meanwhile: c, their results, and `next`, if anything. */
 struct RowTiles {
   const Stretch<uint16_t>* pieces;
   int64_t count, rowStep;
   int64_t offset[tilesTogether];
-  const float* c[tilesTogether];
-  int64_t cStride;
+  const float *c[tilesTogether], *next[tilesTogether];
+  int64_t cStride, nextStride;
 
-  /** Brings four rows of results nearer, because a store waits for its line from L3. */
+  /** A line of each of four rows. A store waits for its line to come from L3, some hundred cycles. */
   __attribute__((always_inline)) void fetch(int64_t row, int64_t beyond) const {
-    for (int64_t i = 0; i < 4 && row < 4 * tileSide; ++i, ++row) {
-      const float* line = c[row / tileSide] + row % tileSide * cStride + beyond;
-      __asm__ volatile("prefetchw %0" : : "m"(*line));
+    for (int64_t i = 0; i < 4 && row < tilesTogether * tileSide; ++i, ++row) {
+      const int64_t tile = row / tileSide, within = row % tileSide;
+      __asm__ volatile("prefetchw %0" : : "m"(c[tile][within * cStride + beyond]));
+      if (nextStride > beyond) __builtin_prefetch(next[tile] + within * nextStride + beyond, 0, 2);
     }
   }
 };
@@ -40,17 +41,19 @@ static void multiplyColumn(const RowTiles& m, const float* b, float* out, int64_
   Tiles::template zero<2>();
   Tiles::template zero<3>();
   int64_t row = 0;
+  const int64_t second = m.offset[1] - m.offset[0], third = m.offset[2] - m.offset[0],
+                fourth = m.offset[3] - m.offset[0];
   for (int64_t piece = 0; piece < m.count; ++piece) {
-    const uint16_t* a = m.pieces[piece].from;
+    const uint16_t* a = m.pieces[piece].from + m.offset[0];
     for (int64_t left = m.pieces[piece].length; left > 0; left -= tileDepth, a += tileDepth, b += 2 * tileWords) {
       Tiles::template load<7>(b, bytes);
-      Tiles::template load<4>(a + m.offset[0], stride);
-      Tiles::template load<5>(a + m.offset[1], stride);
-      Tiles::template load<6>(a + m.offset[2], stride);
+      Tiles::template load<4>(a, stride);
+      Tiles::template load<5>(a + second, stride);
+      Tiles::template load<6>(a + third, stride);
       m.fetch(row, beyond);
       row += 4;
       Tiles::template dot<0, 4, 7>();
-      if (tall > 3) Tiles::template load<4>(a + m.offset[3], stride);
+      if (tall > 3) Tiles::template load<4>(a + fourth, stride);
       Tiles::template dot<1, 5, 7>();
       Tiles::template dot<2, 6, 7>();
       if (tall > 3) Tiles::template dot<3, 4, 7>();
@@ -64,13 +67,14 @@ static void multiplyColumn(const RowTiles& m, const float* b, float* out, int64_
 
 /** out[column tile][tile] = 1 or 2 tiles of rows times both. */
 template <class Tiles, int tall>
-static void multiplyColumns(const RowTiles& m, const float* b, float* out) {
+static void multiplyColumns(const RowTiles& m, const float* b, float* out, int64_t beyond) {
   constexpr int64_t bytes = 4 * tileSide;
   const int64_t stride = 2 * m.rowStep;
   Tiles::template zero<0>();
   Tiles::template zero<1>();
   Tiles::template zero<2>();
   Tiles::template zero<3>();
+  int64_t row = 0;
   for (int64_t piece = 0; piece < m.count; ++piece) {
     const uint16_t* a = m.pieces[piece].from;
     for (int64_t left = m.pieces[piece].length; left > 0; left -= tileDepth, a += tileDepth, b += 2 * tileWords) {
@@ -78,6 +82,9 @@ static void multiplyColumns(const RowTiles& m, const float* b, float* out) {
       Tiles::template load<6>(b, bytes);
       Tiles::template load<7>(b + tileWords, bytes);
       if (tall > 1) Tiles::template load<5>(a + m.offset[1], stride);
+      m.fetch(row, beyond);
+      m.fetch(row, beyond + tileSide);
+      row += 4;
       Tiles::template dot<0, 4, 6>();
       if (tall > 1) Tiles::template dot<1, 5, 6>();
       Tiles::template dot<2, 4, 7>();
@@ -123,7 +130,8 @@ template <class Tiles, class At>
 static void multiplyRowTiles(const Blocks<uint16_t>& blocks, const float* matrix, int64_t depth, int64_t columns,
                              int64_t cStride, const At& at) {
   alignas(64) float sums[tilesTogether * tileWords];
-  RowTiles m{blocks.pieces, matrix == nullptr ? 0 : blocks.pieceCount, blocks.rowStep, {}, {}, cStride};
+  RowTiles m{blocks.pieces, matrix == nullptr ? 0 : blocks.pieceCount,     blocks.rowStep, {}, {}, {},
+             cStride,       blocks.next == nullptr ? 0 : blocks.nextStride};
   float* c[tilesTogether];
   Ending endings[tilesTogether];
   int64_t tall = 0;
@@ -133,9 +141,10 @@ static void multiplyRowTiles(const Blocks<uint16_t>& blocks, const float* matrix
     for (int64_t row = 0; row < block.rows; row += tileSide, ++tall) {
       m.offset[tall] = block.offset + row * blocks.rowStep;
       m.c[tall] = c[i] + row * cStride;
+      m.next[tall] = blocks.next == nullptr ? nullptr : blocks.next + (block.pixel + row) * blocks.nextStride;
     }
   }
-  for (int64_t i = tall; i < tilesTogether; ++i) m.c[i] = m.c[0];
+  for (int64_t i = tall; i < tilesTogether; ++i) m.c[i] = m.c[0], m.next[i] = m.next[0];
   const auto write = [&](const float* from, int64_t j) {
     for (int64_t i = 0; i < blocks.count; ++i) {
       const int64_t rows = blocks.block[i].rows;
@@ -148,10 +157,10 @@ static void multiplyRowTiles(const Blocks<uint16_t>& blocks, const float* matrix
     const float* b = matrix + j / tileColumns * tileColumns * depth + j % tileColumns / tileSide * tileWords;
     switch (tall) {
       case 1:
-        multiplyColumns<Tiles, 1>(m, b, sums);
+        multiplyColumns<Tiles, 1>(m, b, sums, j);
         break;
       case 2:
-        multiplyColumns<Tiles, 2>(m, b, sums);
+        multiplyColumns<Tiles, 2>(m, b, sums, j);
         break;
       case 3:
         multiplyColumn<Tiles, 3>(m, b, sums, j);

@@ -92,6 +92,16 @@ static void pairPixels(const uint16_t* from, int64_t pixels, int64_t step, uint3
   }
 }
 
+/** Memory that will be read soon, brought nearer `lines` of 16 floats with each step. */
+struct Ahead {
+  const float* next;
+  int64_t lines;
+
+  __attribute__((always_inline)) void fetch(int64_t step) const {
+    for (int64_t i = 0; i < lines; ++i) __builtin_prefetch(next + (step * lines + i) * 16, 0, 2);
+  }
+};
+
 /**
  * Steps of 16 pairs: δ has `stride` words from one step to the next. Tiles of x follow each other, but for the last one; those of the next column
  * tile lie `apart` words behind them, `lastApart` behind the last.
@@ -101,6 +111,12 @@ struct StepSums {
   int64_t steps, stride, apart, lastApart;
   float* c;  // tiles of the filters that belong to a column tile follow each other
   bool accumulate;
+  Ahead ofX, ofDelta;
+
+  __attribute__((always_inline)) void fetch(int64_t step) const {
+    ofX.fetch(step);
+    ofDelta.fetch(step);
+  }
 
   __attribute__((always_inline)) const uint32_t* tileOf(int64_t step) const {
     return step + 1 < steps ? x + step * tileWords : last;
@@ -128,6 +144,7 @@ static void sumColumn(const StepSums& m) {
     Tiles::template load<4>(delta, bytes);
     Tiles::template load<5>(delta + tileWords, bytes);
     Tiles::template load<6>(delta + 2 * tileWords, bytes);
+    m.fetch(s);
     Tiles::template dot<0, 4, 7>();
     if (tall > 3) Tiles::template load<4>(delta + 3 * tileWords, bytes);
     Tiles::template dot<1, 5, 7>();
@@ -163,6 +180,7 @@ static void sumColumns(const StepSums& m) {
     Tiles::template load<6>(x, bytes);
     Tiles::template load<7>(x + (s + 1 < m.steps ? m.apart : m.lastApart), bytes);
     if (tall > 1) Tiles::template load<5>(delta + tileWords, bytes);
+    m.fetch(s);
     Tiles::template dot<0, 4, 6>();
     if (tall > 1) Tiles::template dot<1, 5, 6>();
     Tiles::template dot<2, 4, 7>();

@@ -81,11 +81,16 @@ struct Block {
 
 constexpr int64_t mostBlocks = 4;  // together
 
-/** Blocks that are multiplied together; patches of neighbours are rowStep elements apart. */
+/**
+ * Blocks that are multiplied together; patches of neighbours are rowStep elements apart. While pixel i of the result is computed, it is time to
+ * fetch next[i·nextStride …], unless that is nullptr.
+ */
 template <class Element>
 struct Blocks {
   const Stretch<Element>* pieces;
   int64_t pieceCount, rowStep;
+  const float* next;
+  int64_t nextStride;
   int64_t count;
   Block block[mostBlocks];
 };
@@ -267,6 +272,13 @@ PUSHFORWARD_INLINE void multiplyRuns(int64_t rows, const RunProduct<typename Ter
   m.columns > lanes ? multiplyRunsBy<Terms, most, tileVectors>(m) : multiplyRunsBy<Terms, most, 1>(m);
 }
 
+/** Brings nearer what will be written next: a store waits for its line to come from L3. */
+PUSHFORWARD_INLINE void fetchResults(const float* c, int64_t rows, int64_t cStride, int64_t columns) {
+  constexpr int64_t line = 16;
+  for (int64_t i = 0; i < rows; ++i)
+    for (int64_t j = 0; j < columns; j += line) __builtin_prefetch(c + i * cStride + j, 1);
+}
+
 /** Blocks times a matrix [depth, columns] of panels (nullptr: 0); at(block, c, ending) says where the results of one go. */
 template <class Terms, class At>
 PUSHFORWARD_INLINE void multiplyEach(const Blocks<typename Terms::Element>& blocks, const float* matrix, int64_t depth,
@@ -281,6 +293,7 @@ PUSHFORWARD_INLINE void multiplyEach(const Blocks<typename Terms::Element>& bloc
     at(block, m.c, m.ending);
     for (int64_t j = 0; j < columns; j += tileColumns) {
       m.columns = minimum(tileColumns, columns - j);
+      fetchResults(m.c + block.rows * cStride, block.rows, cStride, m.columns);
       multiplyPieces<Terms>(block.rows, m);
       m.b += depth * tileColumns, m.c += tileColumns;
       m.ending.moveAlong(tileColumns);

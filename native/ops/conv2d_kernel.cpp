@@ -123,20 +123,6 @@ void prepare(const Convolution& v, const Pass& pass) {
   });
 }
 
-/** c [rows, columns of the pass] = patches times a matrix of the pass (nullptr: 0), ended. */
-template <class Format>
-void multiplyBlock(const Pass& pass, const Block<typename Format::Element>& block, const float* matrix, float* c,
-                   int64_t cStride, const Ending& ending) {
-  const auto along = [](const float* columns, int64_t j) { return columns == nullptr ? nullptr : columns + j; };
-  for (int64_t j = 0; j < pass.columns; j += tileColumns) {
-    Ending e = ending;
-    e.right = along(e.right, j), e.bias = along(e.bias, j), e.slopes = along(e.slopes, j), e.gate = along(e.gate, j);
-    Format::multiply(block.rows,
-                     {block.pieces, matrix == nullptr ? 0 : block.count, block.rowStep, along(matrix, j * pass.depth),
-                      c + j, cStride, minimum(tileColumns, pass.columns - j), e});
-  }
-}
-
 Ending accumulating(bool accumulate) {
   Ending ending{};
   ending.accumulate = accumulate;
@@ -147,42 +133,43 @@ constexpr int rowsProjected = 7;  // at once, so that so many sums are under way
 
 /** out[i] = scale·Σ_p patch[i][p] a[p] for `rows` neighbours, the first at `offset` of the pieces. */
 template <int rows>
-void projectRows(const Block<float>& block, int64_t offset, const float* a, float scale, float* out) {
+void projectRows(const Blocks<float>& blocks, int64_t offset, const float* a, float scale, float* out) {
   Float sum[rows];
 #pragma GCC unroll 16
   for (int i = 0; i < rows; ++i) sum[i] = Float{};
-  for (int64_t piece = 0; piece < block.count; a += block.pieces[piece++].length) {
-    const float* from = block.pieces[piece].from + offset;
-    const int64_t length = block.pieces[piece].length, whole = length / lanes * lanes;
+  for (int64_t piece = 0; piece < blocks.pieceCount; a += blocks.pieces[piece++].length) {
+    const float* from = blocks.pieces[piece].from + offset;
+    const int64_t length = blocks.pieces[piece].length, whole = length / lanes * lanes;
     const int rest = static_cast<int>(length - whole);
     for (int64_t p = 0; p < whole; p += lanes) {
       const Float left = load(a + p);
 #pragma GCC unroll 16
-      for (int i = 0; i < rows; ++i) sum[i] = multiplyAdd(left, load(from + i * block.rowStep + p), sum[i]);
+      for (int i = 0; i < rows; ++i) sum[i] = multiplyAdd(left, load(from + i * blocks.rowStep + p), sum[i]);
     }
     if (rest == 0) continue;
     const Float left = loadPartial(a + whole, rest);
 #pragma GCC unroll 16
     for (int i = 0; i < rows; ++i)
-      sum[i] = multiplyAdd(left, loadPartial(from + i * block.rowStep + whole, rest), sum[i]);
+      sum[i] = multiplyAdd(left, loadPartial(from + i * blocks.rowStep + whole, rest), sum[i]);
   }
   for (int i = 0; i < rows; ++i) out[i] = scale * horizontalSum(sum[i]);
 }
 
 template <int most = rowsProjected>
-void projectAtMost(int64_t rows, const Block<float>& block, int64_t offset, const float* a, float scale, float* out) {
+void projectAtMost(int64_t rows, const Blocks<float>& blocks, int64_t offset, const float* a, float scale, float* out) {
   if constexpr (most > 1)
-    if (rows < most) return projectAtMost<most - 1>(rows, block, offset, a, scale, out);
-  projectRows<most>(block, offset, a, scale, out);
+    if (rows < most) return projectAtMost<most - 1>(rows, blocks, offset, a, scale, out);
+  projectRows<most>(blocks, offset, a, scale, out);
 }
 
 /** projection[f][row] of a block on all factors of a pass. */
 template <class Format>
-void project(const Convolution& v, const Pass& pass, const Block<float>& block, float* projection) {
+void project(const Convolution& v, const Pass& pass, const Blocks<float>& blocks, float* projection) {
+  const Block& block = blocks.block[0];
   const float scale = static_cast<float>(1.0 / __builtin_sqrt(static_cast<double>(v.wDotKind.rank)));
   for (int64_t f = 0; f < pass.directions * v.wDotKind.rank; ++f)
     for (int64_t row = 0; row < block.rows; row += rowsProjected)
-      projectAtMost(minimum(rowsProjected, block.rows - row), block, row * block.rowStep,
+      projectAtMost(minimum(rowsProjected, block.rows - row), blocks, block.offset + row * blocks.rowStep,
                     v.leftFactors() + f * v.cut.depthBlock, scale, projection + f * Format::rows + row);
 }
 
@@ -190,8 +177,7 @@ void project(const Convolution& v, const Pass& pass, const Block<float>& block, 
  * y holds z = x * w + b: slopes = act'(z) if it is wanted, then y = act(z) if `write`. Rows of slopes are the pass's columns apart. Rows of y
  * that are all columns of it follow each other: they are one line.
  */
-template <class Element>
-void runActivation(const Convolution& v, const Pass& pass, const Block<Element>& block, bool write, float* slopes,
+void runActivation(const Convolution& v, const Pass& pass, const Block& block, bool write, float* slopes,
                    float* scratch) {
   const bool slope = v.slope != nullptr && pass.directions > 0, activation = write && v.activation != nullptr;
   if (!slope && !activation) return;
@@ -210,10 +196,9 @@ void runActivation(const Convolution& v, const Pass& pass, const Block<Element>&
 
 /** ẏ_k + Σ_q projection_kq b_kqᵀ, and with the last of the depth slope ⊙ (ẏ_k + ḃ_k). */
 template <class Format>
-Ending endingOf(const Convolution& v, const Pass& pass, int64_t direction, const Block<typename Format::Element>& block,
-                bool accumulate, const float* projections, const float* slopes) {
+void endTangent(const Convolution& v, const Pass& pass, int64_t direction, const Block& block, const float* projections,
+                const float* slopes, Ending& ending) {
   const Cut& cut = v.cut;
-  Ending ending = accumulating(accumulate);
   if (v.lowRank()) {
     const int64_t rank = v.wDotKind.rank;
     ending.rank = rank;
@@ -222,12 +207,11 @@ Ending endingOf(const Convolution& v, const Pass& pass, int64_t direction, const
     ending.right = v.rightFactors() + direction * rank * cut.columnBlock;
     ending.rightStride = cut.columnBlock;
   }
-  if (!pass.last) return ending;
+  if (!pass.last) return;
   if (v.bDotKind.kind != TangentKind::zero) ending.bias = v.biases + direction * cut.columnBlock;
   if (v.relu) ending.gate = v.y + block.pixel * cut.columns + pass.column;
   if (v.slope != nullptr) ending.slopes = slopes;
   ending.slopeStride = pass.columns;
-  return ending;
 }
 
 /** A block of x̄ to the pixels of the lattice. */
@@ -260,43 +244,58 @@ void multiplyGroup(const Convolution& v, const Pass& pass, const Group& group, f
   const auto fetch = [&](const float* image) {
     fetchPatches<Format>(v.patches, cut.grouping, group, image, pass.begin, pass.depth, patches);
   };
-  const auto forAll = [&](const auto& f) {
-    forBlocks<Format>(v.patches, cut.grouping, group, pass.begin, pass.depth, static_cast<const Element*>(patches), f);
+  const auto forAll = [&](const float* image, const auto& f) {
+    forBlocks<Format>(v.patches, cut.grouping, group, image, pass.begin, pass.depth,
+                      static_cast<const Element*>(patches), f);
   };
-  const auto slopesAt = [&](const auto& block) { return slopes + block.index * Format::rows * pass.columns; };
-  const auto tangent = [&](const Block<Element>& block, int64_t k, const float* matrix, bool accumulate, bool end) {
-    float* to = v.yDot + ((pass.direction + k) * cut.pixels + block.pixel) * cut.columns + pass.column;
-    multiplyBlock<Format>(
-        pass, block, matrix, to, cut.columns,
-        end ? endingOf<Format>(v, pass, k, block, accumulate, projections, slopesAt(block)) : accumulating(accumulate));
+  const auto slopesAt = [&](const Block& block) { return slopes + block.index * Format::rows * pass.columns; };
+  const auto tangent = [&](const Blocks<Element>& blocks, int64_t k, const float* matrix, bool accumulate, bool end) {
+    Format::multiply(blocks, matrix, pass.depth, pass.columns, cut.columns,
+                     [&](const Block& block, float*& c, Ending& ending) {
+                       c = v.yDot + ((pass.direction + k) * cut.pixels + block.pixel) * cut.columns + pass.column;
+                       ending = accumulating(accumulate);
+                       if (end) endTangent<Format>(v, pass, k, block, projections, slopesAt(block), ending);
+                     });
+  };
+  const auto scatter = [&](const Blocks<Element>& blocks) {
+    const auto place = [&](const Block& block) { return slopes + block.index * Format::rows * cut.columnBlock; };
+    Format::multiply(blocks, v.wPacked, pass.depth, pass.columns, cut.columnBlock,
+                     [&](const Block& block, float*& c, Ending& ending) {
+                       c = place(block);
+                       ending = accumulating(false);
+                     });
+    for (int64_t i = 0; i < blocks.count; ++i)
+      scatterRows(v, pass, place(blocks.block[i]), blocks.block[i].pixel, blocks.block[i].rows);
   };
   if (v.lowRank()) {
     fetchPatches<FloatElements>(v.patches, cut.grouping, group, v.x, pass.begin, pass.depth, scratch);
-    forBlocks<Format>(v.patches, cut.grouping, group, pass.begin, pass.depth, static_cast<const float*>(scratch),
-                      [&](const Block<float>& block) {
-                        project<Format>(v, pass, block, projections + block.index * cut.factors * Format::rows);
-                      });
+    forBlocks<Format, 1>(v.patches, cut.grouping, group, v.x, pass.begin, pass.depth,
+                         static_cast<const float*>(scratch), [&](const Blocks<float>& blocks) {
+                           project<Format>(v, pass, blocks,
+                                           projections + blocks.block[0].index * cut.factors * Format::rows);
+                         });
   }
   if ((primal || dense) && (Format::rounded || !v.lowRank())) fetch(v.x);
-  forAll([&](const Block<Element>& block) {
-    if (v.scattered()) {
-      multiplyBlock<Format>(pass, block, v.wPacked, slopes, cut.columnBlock, accumulating(false));
-      return scatterRows(v, pass, slopes, block.pixel, block.rows);
-    }
-    if (primal) {
-      Ending ending = accumulating(!pass.first);
-      ending.bias = pass.last && v.b != nullptr ? v.b + pass.column : nullptr;
-      ending.clamp = pass.last && v.relu;
-      multiplyBlock<Format>(pass, block, v.wPacked, v.y + block.pixel * cut.columns + pass.column, cut.columns, ending);
-    }
-    if (pass.last) runActivation(v, pass, block, write, slopesAt(block), micro);
+  forAll(v.x, [&](const Blocks<Element>& blocks) {
+    if (v.scattered()) return scatter(blocks);
+    if (primal)
+      Format::multiply(blocks, v.wPacked, pass.depth, pass.columns, cut.columns,
+                       [&](const Block& block, float*& c, Ending& ending) {
+                         c = v.y + block.pixel * cut.columns + pass.column;
+                         ending = accumulating(!pass.first);
+                         ending.bias = pass.last && v.b != nullptr ? v.b + pass.column : nullptr;
+                         ending.clamp = pass.last && v.relu;
+                       });
+    for (int64_t i = 0; pass.last && i < blocks.count; ++i)
+      runActivation(v, pass, blocks.block[i], write, slopesAt(blocks.block[i]), micro);
     if (v.stacked && !dense) return;
     for (int64_t k = 0; k < pass.directions; ++k)
-      tangent(block, k, dense ? v.tangents + k * cut.matrix : nullptr, !pass.first, !v.stacked);
+      tangent(blocks, k, dense ? v.tangents + k * cut.matrix : nullptr, !pass.first, !v.stacked);
   });
   for (int64_t k = 0; v.stacked && k < pass.directions; ++k) {
-    fetch(v.xDot + (pass.direction + k) * v.imageSize);
-    forAll([&](const Block<Element>& block) { tangent(block, k, v.wPacked, dense || !pass.first, true); });
+    const float* image = v.xDot + (pass.direction + k) * v.imageSize;
+    fetch(image);
+    forAll(image, [&](const Blocks<Element>& blocks) { tangent(blocks, k, v.wPacked, dense || !pass.first, true); });
   }
 }
 

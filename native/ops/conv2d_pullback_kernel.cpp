@@ -4,7 +4,7 @@
 // and multiplies the patches by δ as both lie in memory: a column of patches is every stride-th pixel of a strip. Where patches are copied, a
 // step is 256 pixels.
 #include "cpu/parallel.h"
-#include "ops/conv2d_strip.h"
+#include "ops/conv2d_pullback_tiles.h"
 
 namespace pushforward::cpu::PUSHFORWARD_ISA {
 
@@ -186,6 +186,19 @@ void filterPullback(const KernelCall& call) {
     }
   });
 }
+
+#if PUSHFORWARD_LANES == 16
+template <>
+size_t pullbackScratch<TileElements>(const void* parameters, int threads) {
+  const Conv2dShape& c = *static_cast<const Conv2dShape*>(parameters);
+  return sumsOnTiles(c) ? tileSumsScratch(c, threads) : pullbackScratch<RoundedElements>(parameters, threads);
+}
+template <>
+void filterPullback<TileElements>(const KernelCall& call) {
+  const bool tiles = sumsOnTiles(*static_cast<const Conv2dShape*>(call.parameters));
+  tiles ? filterPullbackOnTiles<AmxTiles>(call) : filterPullback<RoundedElements>(call);
+}
+#endif
 
 PUSHFORWARD_CONVOLUTION_KERNEL(conv2d_filter_pullback, filterPullback, pullbackScratch)
 

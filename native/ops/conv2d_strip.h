@@ -26,14 +26,6 @@ struct Group {
   int64_t image, y, x, rows, columns;
 };
 
-/** At most Format::rows neighbouring pixels: the first, counted over all images, and their patches. */
-template <class Element>
-struct Block {
-  int64_t index, pixel, rows;  // index in its group
-  int64_t count, rowStep;
-  Stretch<Element> pieces[maxPieces];
-};
-
 /** A row of taps is one piece if nothing lies between them. */
 PUSHFORWARD_INLINE int64_t tapsOfPiece(const Patches& s) { return s.dilation[1] == 1 ? s.taps[1] : 1; }
 
@@ -151,26 +143,38 @@ PUSHFORWARD_INLINE int64_t piecesOf(const Patches& s, const Grouping& g, const E
   return count;
 }
 
-/** f(block) for the blocks of a group, whose patches lie in `room`. */
-template <class Format, class Element, class F>
-PUSHFORWARD_INLINE void forBlocks(const Patches& s, const Grouping& g, const Group& group, int64_t begin, int64_t depth,
-                                  const Element* room, const F& f) {
-  Stretch<Element> first[maxPieces];
-  first[0] = {room, depth};
-  Block<Element> block;
-  block.index = 0;
-  block.rowStep = rowStepOf(s, g);
-  block.count = g.inPlace ? piecesOf(s, g, room, begin, depth, first) : 1;
+/** f(blocks) for the blocks of a group, whose patches of an image lie in `room`; as many at once as have `together` tiles. */
+template <class Format, int64_t together = Format::together, class Element, class F>
+PUSHFORWARD_INLINE void forBlocks(const Patches& s, const Grouping& g, const Group& group, const float* image,
+                                  int64_t begin, int64_t depth, const Element* room, const F& f) {
+  Stretch<Element> pieces[maxPieces];
+  pieces[0] = {room, depth};
+  Blocks<Element> blocks;
+  blocks.pieces = pieces;
+  blocks.rowStep = rowStepOf(s, g);
+  blocks.pieceCount = g.inPlace ? piecesOf(s, g, room, begin, depth, pieces) : 1;
+  blocks.count = 0;
+  // What the next group will copy: rows of the image behind this group's, as many as it has.
+  const bool follows = g.inPlace && g.across == 1 && s.stride[0] * s.stride[1] == 1 && s.width == s.resultWidth;
+  const int64_t ahead = g.rows + (s.taps[0] - 1) * s.dilation[0] - s.padding[0];
+  blocks.next = follows ? image + ahead * s.width * s.channels : nullptr;
+  blocks.nextStride = s.channels;
   const int64_t across = ceilDivide(group.columns, Format::rows), pixel = firstPixel(s, group);
+  int64_t index = 0, tiles = 0;
   for (int64_t row = 0; row < group.rows; ++row)
-    for (int64_t i = 0, column = 0; i < across; ++i, column += block.rows, ++block.index) {
-      const int64_t offset = row * g.pitch + column * block.rowStep;
-      for (int64_t piece = 0; piece < block.count; ++piece)
-        block.pieces[piece] = {first[piece].from + offset, first[piece].length};
-      block.pixel = pixel + row * s.resultWidth + column;
-      block.rows = (i + 1) * group.columns / across - column;  // blockBegin without its division
-      f(block);
+    for (int64_t i = 0, column = 0; i < across; ++i, ++index) {
+      const int64_t rows = (i + 1) * group.columns / across - column;  // blockBegin without its division
+      const int64_t high = Format::tilesOf(rows);
+      if (blocks.count > 0 && tiles + high > together) {
+        f(static_cast<const Blocks<Element>&>(blocks));
+        blocks.count = tiles = 0;
+      }
+      blocks.block[blocks.count++] = {index, pixel + row * s.resultWidth + column, rows,
+                                      row * g.pitch + column * blocks.rowStep};
+      tiles += high;
+      column += rows;
     }
+  if (blocks.count > 0) f(static_cast<const Blocks<Element>&>(blocks));
 }
 
 }  // namespace pushforward::cpu::PUSHFORWARD_ISA

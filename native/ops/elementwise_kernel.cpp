@@ -315,6 +315,12 @@ static void chain(const KernelCall& call) {
       if (column >= space.inner) continue;
       const int64_t n = column + space.block < space.inner ? space.block : space.inner - column;
       const int64_t begin = row * space.inner + column;
+      // What the next unit reads and writes is fetched while this one is computed.
+      for (int64_t j = begin + n; j < begin + 2 * n; j += 16) {
+        for (int i = 0; i < program.inputs; ++i)
+          if (space.access[i] == Access::direct) __builtin_prefetch(static_cast<const float*>(inputs[i]) + j);
+        for (int o = 0; o < program.outputs; ++o) __builtin_prefetch(static_cast<const float*>(outputs[o]) + j, 1);
+      }
       for (int i = 0; i < program.inputs; ++i) {
         float* slot = scratch + (maxMicroOps + maxMicroOutputs + i) * microBlock;
         const int64_t* stride = p.stride[i];

@@ -40,39 +40,6 @@ struct AmxTiles {
 };
 
 /**
- * c [32, 32] = Σ over the pieces of a b, for rows and columns ≤ 32; what lies beyond them is anything. Row i of a piece is `length` elements, a
- * multiple of 32, at from + i·rowStep; 16 rows are read even where fewer count. b has rows of 32 pairs, one for each two elements. On a
- * Xeon (Emerald Rapids) tiles that straddle cache lines seemed to take three times as long.
- */
-template <class Tiles, class Piece>
-static void multiplyTilePieces(int64_t rows, const Piece* pieces, int64_t count, int64_t rowStep, const float* b,
-                               int64_t columns, float* c) {
-  constexpr int64_t side = 16, wide = 2 * side, panelBytes = 4 * wide;
-  const bool tall = rows > side, broad = columns > side;
-  Tiles::template zero<0>();
-  Tiles::template zero<1>();
-  Tiles::template zero<2>();
-  Tiles::template zero<3>();
-  for (int64_t piece = 0; piece < count; ++piece) {
-    const auto* a = pieces[piece].from;
-    for (int64_t left = pieces[piece].length; left > 0; left -= wide, a += wide, b += side * wide) {
-      Tiles::template load<4>(a, 2 * rowStep);
-      Tiles::template load<6>(b, panelBytes);
-      if (broad) Tiles::template load<7>(b + side, panelBytes);
-      if (tall) Tiles::template load<5>(a + side * rowStep, 2 * rowStep);
-      Tiles::template dot<0, 4, 6>();
-      if (broad) Tiles::template dot<1, 4, 7>();
-      if (tall) Tiles::template dot<2, 5, 6>();
-      if (tall && broad) Tiles::template dot<3, 5, 7>();
-    }
-  }
-  Tiles::template store<0>(c, panelBytes);
-  if (broad) Tiles::template store<1>(c + side, panelBytes);
-  if (tall) Tiles::template store<2>(c + side * wide, panelBytes);
-  if (tall && broad) Tiles::template store<3>(c + side * wide + side, panelBytes);
-}
-
-/**
  * c [rows, columns] (+)= a b, rows and columns ≤ 32. a: `steps` times `rows` rows of 16 pairs, b: 16·steps rows of 32
  * pairs. Tiles of a that are not full read up to 15 rows that follow (their results are dropped), so 1 KB beyond a's last
  * must be readable. Each step brings `nextLines` more lines of `next`, 16 words each, into L2.

@@ -1,18 +1,10 @@
 // How the operands of a convolution lie: the Formats that its kernels are templates over, and how those are registered. A strip (or the copied
 // patches) has elements of a Format in the places where the image's floats would lie; a panel is made of floats in place.
 #pragma once
-#include "cpu/gemm/amx.h"
-#include "cpu/gemm/bf16.h"
-#include "cpu/gemm/conv_tile.h"
+#include "cpu/gemm/conv_amx.h"
 
 namespace pushforward::cpu::PUSHFORWARD_ISA {
 
-PUSHFORWARD_INLINE void copyFloats(float* to, const float* from, int64_t count) {
-  int64_t i = 0;
-  for (; i + lanes <= count; i += lanes) store(to + i, load(from + i));
-  const int rest = static_cast<int>(count - i);
-  if (rest > 0) storePartial(to + i, loadPartial(from + i, rest), rest);
-}
 PUSHFORWARD_INLINE void zeroFloats(float* to, int64_t count) {
   int64_t i = 0;
   for (; i + lanes <= count; i += lanes) store(to + i, Float{});
@@ -23,10 +15,12 @@ struct FloatElements {
   using Terms = Singles;
   using Element = float;
   static constexpr bool rounded = false;
-  static constexpr int64_t rows = tileRows;  // of a block
-  static constexpr int64_t depthStep = 16;   // a pass's depth is a multiple, where it is not the last
-  static constexpr int64_t slack = 0;        // rows of patches that are read beyond the last, at most
-  static void begin() {}                     // before and after the products of a task
+  static constexpr int64_t rows = tileRows;                // of a block
+  static constexpr int64_t together = 1;                   // tiles of blocks, at most
+  static constexpr int64_t depthStep = 16;                 // a pass's depth is a multiple, where it is not the last
+  static constexpr int64_t slack = 0;                      // rows of patches that are read beyond the last, at most
+  static constexpr int64_t tilesOf(int64_t) { return 1; }  // of a block of so many rows
+  static void begin() {}                                   // before and after the products of a task
   static void end() {}
 
   /** Whether images of so many channels can lie so; if not, they lie as `Else` has them. */
@@ -38,7 +32,11 @@ struct FloatElements {
 
   /** Rows of a panel, [depth, columns] of floats padded to whole vectors, to rows of `out`; returns how many. */
   static int64_t finishRows(const float*, int64_t, int64_t depth, float*) { return depth; }
-  static void multiply(int64_t rows, const PieceProduct<float>& m) { multiplyPieces<Singles>(rows, m); }
+  template <class At>
+  static void multiply(const Blocks<float>& blocks, const float* matrix, int64_t depth, int64_t columns,
+                       int64_t cStride, const At& at) {
+    multiplyEach<Singles>(blocks, matrix, depth, columns, cStride, at);
+  }
 
   // For sums over pixels: a strip of floats, a pixel `step` floats behind the last, and rows of a panel of δ.
   static void finishStrip(float*, int64_t, int64_t) {}
@@ -88,7 +86,11 @@ struct PairElements : FloatElements {
     padPanel(out, columns, ceilDivide(depth, 2));
     return ceilDivide(depth, 2);
   }
-  static void multiply(int64_t rows, const PieceProduct<uint16_t>& m) { multiplyPieces<Pairs>(rows, m); }
+  template <class At>
+  static void multiply(const Blocks<uint16_t>& blocks, const float* matrix, int64_t depth, int64_t columns,
+                       int64_t cStride, const At& at) {
+    multiplyEach<Pairs>(blocks, matrix, depth, columns, cStride, at);
+  }
 
   static void finishStrip(float* strip, int64_t count, int64_t step) { pairAlong(strip, count, step); }
   static int64_t packRows(Matrix delta, int64_t columns, int64_t pixels, float* out) {
@@ -105,7 +107,8 @@ struct PairElements : FloatElements {
  */
 struct TileElements : RoundedElements {
   using Element = uint16_t;
-  static constexpr int64_t rows = 32, depthStep = 32, slack = 16;
+  static constexpr int64_t rows = 2 * tileSide, together = tilesTogether, depthStep = tileDepth, slack = tileSide;
+  static int64_t tilesOf(int64_t rows) { return ceilDivide(rows, tileSide); }
   static void begin() { AmxTiles::configure(); }
   static void end() { AmxTiles::release(); }
   using Else = RoundedElements;
@@ -114,30 +117,13 @@ struct TileElements : RoundedElements {
   static void copy(uint16_t* to, const float* from, int64_t count) { PairElements::copy(to, from, count); }
   static void zero(uint16_t* to, int64_t count) { PairElements::zero(to, count); }
   static int64_t finishRows(const float* rows, int64_t columns, int64_t depth, float* out) {
-    return PairElements::finishRows(rows, columns, depth, out);
+    packTiles(rows, columns, depth, out);
+    return depth / 2;
   }
-
-  /** Rows [row, last) of a tile to memory, `most` at a time. */
-  template <int most = 8>
-  static void write(const float* tile, int64_t row, int64_t last, const PieceProduct<uint16_t>& m) {
-    for (; row + most <= last; row += most) {
-      Float sum[most][tileVectors];
-#pragma GCC unroll 8
-      for (int i = 0; i < most; ++i)
-#pragma GCC unroll 4
-        for (int v = 0; v < tileVectors; ++v) sum[i][v] = load(tile + (row + i) * tileColumns + v * lanes);
-      Ending e = m.ending;
-      if (e.left != nullptr) e.left += row;
-      if (e.slopes != nullptr) e.slopes += row * e.slopeStride;
-      if (e.gate != nullptr) e.gate += row * m.cStride;
-      writeTile(sum, m.c + row * m.cStride, m.cStride, m.columns, e);
-    }
-    if constexpr (most > 1) write<most / 2>(tile, row, last, m);
-  }
-  static void multiply(int64_t rows, const PieceProduct<uint16_t>& m) {
-    alignas(64) float tile[32 * tileColumns];
-    multiplyTilePieces<AmxTiles>(rows, m.pieces, m.count, m.rowStep, m.b, m.columns, tile);
-    write(tile, 0, rows, m);
+  template <class At>
+  static void multiply(const Blocks<uint16_t>& blocks, const float* matrix, int64_t depth, int64_t columns,
+                       int64_t cStride, const At& at) {
+    multiplyRowTiles<AmxTiles>(blocks, matrix, depth, columns, cStride, at);
   }
 };
 

@@ -6,6 +6,13 @@
 
 namespace pushforward::cpu::PUSHFORWARD_ISA {
 
+PUSHFORWARD_INLINE void copyFloats(float* to, const float* from, int64_t count) {
+  int64_t i = 0;
+  for (; i + lanes <= count; i += lanes) store(to + i, load(from + i));
+  const int rest = static_cast<int>(count - i);
+  if (rest > 0) storePartial(to + i, loadPartial(from + i, rest), rest);
+}
+
 /** What a step of depth multiplies: of each operand one float. */
 struct Singles {
   using Element = float;
@@ -56,6 +63,36 @@ struct Ending {
   int64_t slopeStride;
   const float* gate;  // 0 unless gate, as large as c, is positive at [i, j]
   bool clamp;         // 0 if it is not positive; NaN stays
+
+  /** To that of columns from j on. */
+  __attribute__((always_inline)) void moveAlong(int64_t j) {
+    if (right != nullptr) right += j;
+    if (bias != nullptr) bias += j;
+    if (slopes != nullptr) slopes += j;
+    if (gate != nullptr) gate += j;
+  }
+};
+
+/** At most Format::rows neighbouring pixels: the first, counted over all images, and how far behind the pieces their patches begin. */
+struct Block {
+  int64_t index, pixel, rows;  // index in its group
+  int64_t offset;
+};
+
+constexpr int64_t mostBlocks = 4;  // together
+
+/**
+ * Blocks that are multiplied together; patches of neighbours are rowStep elements apart. While pixel i of the result is computed, it is time to
+ * fetch next[i·nextStride …], unless that is nullptr.
+ */
+template <class Element>
+struct Blocks {
+  const Stretch<Element>* pieces;
+  int64_t pieceCount, rowStep;
+  const float* next;
+  int64_t nextStride;
+  int64_t count;
+  Block block[mostBlocks];
 };
 
 template <bool whole>
@@ -110,13 +147,13 @@ PUSHFORWARD_INLINE void writeTile(Float (&sum)[rows][vectors], float* c, int64_t
 }
 
 /**
- * A line of the left operand is the elements of all pieces in turn, `rowStep` elements further on for each row; b is a packed panel, a row
- * for each step of a piece: an odd one's last step has zeros.
+ * A line of the left operand is the elements of all pieces in turn from `offset` on, `rowStep` elements further on for each row; b is a packed
+ * panel, a row for each step of a piece: an odd one's last step has zeros.
  */
 template <class Element>
 struct PieceProduct {
   const Stretch<Element>* pieces;
-  int64_t count, rowStep;
+  int64_t count, rowStep, offset;
   const float* b;
   float* c;
   int64_t cStride, columns;
@@ -140,7 +177,7 @@ static void multiplyPiecesBy(const PieceProduct<typename Terms::Element>& m) {
     const Element* a[groups];
 #pragma GCC unroll 8
     for (int g = 0; g < groups; ++g) {
-      a[g] = m.pieces[piece].from + 3 * g * step;
+      a[g] = m.pieces[piece].from + m.offset + 3 * g * step;
       asm volatile("" : "+r"(a[g]));  // or the compiler keeps an address for every row, on the stack
     }
     const auto multiply = [&](const auto& leftAt) __attribute__((always_inline)) {
@@ -233,6 +270,35 @@ PUSHFORWARD_INLINE void multiplyRuns(int64_t rows, const RunProduct<typename Ter
   if constexpr (most > 1)
     if (rows < most) return multiplyRuns<Terms, most - 1>(rows, m);
   m.columns > lanes ? multiplyRunsBy<Terms, most, tileVectors>(m) : multiplyRunsBy<Terms, most, 1>(m);
+}
+
+/** Brings nearer what will be written next: a store waits for its line to come from L3. */
+PUSHFORWARD_INLINE void fetchResults(const float* c, int64_t rows, int64_t cStride, int64_t columns) {
+  constexpr int64_t line = 16;
+  for (int64_t i = 0; i < rows; ++i)
+    for (int64_t j = 0; j < columns; j += line) __builtin_prefetch(c + i * cStride + j, 1);
+}
+
+/** Blocks times a matrix [depth, columns] of panels (nullptr: 0); at(block, c, ending) says where the results of one go. */
+template <class Terms, class At>
+PUSHFORWARD_INLINE void multiplyEach(const Blocks<typename Terms::Element>& blocks, const float* matrix, int64_t depth,
+                                     int64_t columns, int64_t cStride, const At& at) {
+  for (int64_t i = 0; i < blocks.count; ++i) {
+    const Block& block = blocks.block[i];
+    // Moved and not copied: a copy that waits for what was just stored takes as long as a small tile.
+    PieceProduct<typename Terms::Element> m;
+    m.pieces = blocks.pieces, m.count = matrix == nullptr ? 0 : blocks.pieceCount;
+    m.rowStep = blocks.rowStep, m.offset = block.offset;
+    m.b = matrix, m.cStride = cStride;
+    at(block, m.c, m.ending);
+    for (int64_t j = 0; j < columns; j += tileColumns) {
+      m.columns = minimum(tileColumns, columns - j);
+      fetchResults(m.c + block.rows * cStride, block.rows, cStride, m.columns);
+      multiplyPieces<Terms>(block.rows, m);
+      m.b += depth * tileColumns, m.c += tileColumns;
+      m.ending.moveAlong(tileColumns);
+    }
+  }
 }
 
 }  // namespace pushforward::cpu::PUSHFORWARD_ISA

@@ -198,6 +198,15 @@ static void epilogue(const DenseCall& d, const Products& products, int64_t row, 
   }
 }
 
+/**
+ * Sign words of a block of columns of every rademacher ẇ_k that a thread keeps, [K][in][4]; none if they are too many: then a panel
+ * draws its own, and four times too many.
+ */
+PUSHFORWARD_INLINE int64_t signWords(const DenseParameters& p) {
+  const int64_t words = 4 * p.directions * p.in;
+  return p.wDot.kind == TangentKind::rademacher && words <= 65536 ? words : 0;
+}
+
 // Rows of products that a thread keeps apart, 128 KB.
 constexpr int64_t apartRows = 1024;
 
@@ -206,8 +215,11 @@ PUSHFORWARD_INLINE int64_t finishFloats(const DenseParameters& p) {
   const int64_t slopes = minimum(p.rows, epilogueRows) * tileColumns;
   return maximum(panelFloats, microScratch) + roundUp(slopes, 16) + mostMicroElements;
 }
+PUSHFORWARD_INLINE int64_t apartFloats(const DenseParameters& p) {
+  return roundUp(minimum(p.rows * (1 + p.directions), apartRows) * tileColumns, 16);
+}
 PUSHFORWARD_INLINE int64_t threadFloats(const DenseParameters& p) {
-  return roundUp(finishFloats(p) + minimum(p.rows * (1 + p.directions), apartRows) * tileColumns, 16);
+  return finishFloats(p) + apartFloats(p) + (signWords(p) > 0 ? roundUp(signWords(p) + signSlack, 16) : 0);
 }
 
 }  // namespace pushforward::cpu::PUSHFORWARD_ISA

@@ -105,6 +105,17 @@ static Products productsApart(const DenseCall& d, int64_t rows, float* scratch) 
   return {z, z + rows * tileColumns, tileColumns, rows * tileColumns, true};
 }
 
+/** Where a thread keeps sign words. */
+static uint32_t* signsOf(const DenseCall& d, float* scratch) {
+  return reinterpret_cast<uint32_t*>(scratch + finishFloats(d.p) + apartFloats(d.p));
+}
+
+static void drawSigns(const DenseCall& d, int64_t begin, int64_t depth, int64_t column, float* scratch) {
+  for (int64_t k = 0; k < d.p.directions; ++k)
+    fillSignWords(drawOf(d, d.p.wDot, k), d.p.out, begin, depth, column / signColumns,
+                  signsOf(d, scratch) + 4 * k * depth);
+}
+
 /** Adds depth [begin, begin + depth) of all products of a share of a chunk's rows to a panel of columns. */
 template <class Format>
 static void multiplyColumns(const DenseCall& d, const Chunk& chunk, Share share, int64_t begin, int64_t depth,
@@ -143,6 +154,9 @@ static void multiplyColumns(const DenseCall& d, const Chunk& chunk, Share share,
       const Weights wDot = {d.wDot + k * in * out, in, out};
       if (p.wDot.kind == TangentKind::given)
         multiply(part, Format::panelOf(wDot, piece, once, panel), to, accumulate, Format::linesOf(wDot, next));
+      else if (signWords(p) > 0)
+        multiply(part, Format::signPanel(signsOf(d, panel) + 4 * (k * depth + offset), piece, panel), to, accumulate,
+                 {});
       else
         multiply(part, Format::drawnPanel(p.wDot.kind, drawOf(d, p.wDot, k), out, piece, panel), to, accumulate, {});
     }
@@ -207,6 +221,9 @@ static bool multiplyChunk(const DenseCall& d, const Chunk& chunk, bool finish) {
     packChunk<Format>(d, chunk, begin, depth);
     forPanels(d, cut, [&](int64_t panel, Share share, float* scratch) {
       const int64_t column = panel * tileColumns;
+      const bool isFirst = panel % cut.panels == 0;  // of a task's
+      if (tangents > 0 && signWords(p) > 0 && (isFirst || column % signColumns == 0))
+        drawSigns(d, begin, depth, column, scratch);
       const Products products = apart ? productsApart(d, chunk.rows, scratch) : productsInPlace(d, chunk.first, column);
       multiplyColumns<Format>(d, chunk, share, begin, depth, column, minimum(tileColumns, p.out - column), products,
                               scratch);

@@ -48,6 +48,9 @@ void packPlaneRows(const Weights& b, const Piece& piece, float* out);
 void multiplyRowBf16(const float* x, int64_t xStride, Matrix b, int64_t columns, int64_t k, float* y);
 
 #if PUSHFORWARD_LANES == 16
+/** A panel of pairs of bᵀ, b in planes, piece.columns and piece.depth multiples of 16. */
+void packPlanePairs(const Weights& b, const Piece& piece, uint32_t* out);
+
 /** As multiplyPanel: rows and panel are pairs; VDPBF16PS. */
 void multiplyPairs(const float* a, int64_t rows, int64_t first, int64_t last, int64_t depth, Panel b, int64_t columns,
                    float* c, int64_t cStride, bool accumulate, const Lines& next);

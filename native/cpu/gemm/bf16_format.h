@@ -38,6 +38,9 @@ struct Bf16Format {
     Self::finishPanel(scratch, piece.columns, piece.depth);
     return {scratch, tileColumns};
   }
+  static Panel signPanel(const uint32_t* words, const Piece& piece, float* scratch) {
+    return FloatFormat::signPanel(words, piece, scratch);  // ±1 is bf16
+  }
   static Lines linesOf(const Weights& w, const Piece& piece) { return FloatFormat::linesOf(w, piece); }
   static void multiplyRow(const float* x, int64_t xStride, Matrix b, int64_t columns, int64_t k, float* y) {
     multiplyRowBf16(x, xStride, b, columns, k, y);
@@ -81,6 +84,19 @@ struct PairsFormat : Bf16Format<Self> {
     if (kind != TangentKind::rademacher) return Bf16Format<Self>::drawnPanel(kind, draw, n, piece, scratch);
     fillSignPairs(draw, n, piece.top, piece.depth, piece.column, piece.columns, reinterpret_cast<uint32_t*>(scratch),
                   tileColumns);
+    Self::padPairs(scratch, piece.columns, piece.depth);
+    return {scratch, tileColumns};
+  }
+  static Panel signPanel(const uint32_t* words, const Piece& piece, float* scratch) {
+    expandSignPairs(words + piece.column % signColumns / 32, 4, piece.depth, piece.columns,
+                    reinterpret_cast<uint32_t*>(scratch), tileColumns);
+    Self::padPairs(scratch, piece.columns, piece.depth);
+    return {scratch, tileColumns};
+  }
+  static Panel panelOfTransposed(const Weights& w, const Piece& piece, float* scratch) {
+    if (!w.is(WeightLayout::planes) || piece.columns % lanes != 0 || piece.depth % lanes != 0)
+      return Bf16Format<Self>::panelOfTransposed(w, piece, scratch);
+    packPlanePairs(w, piece, reinterpret_cast<uint32_t*>(scratch));
     Self::padPairs(scratch, piece.columns, piece.depth);
     return {scratch, tileColumns};
   }

@@ -161,8 +161,11 @@ struct FactorGradient {
  * ones lie `low` words further on; the state is floats, row by row.
  */
 template <Rule rule, bool state, class Gradient>
-static void updatePairs(const Coefficients& c, const Gradient& gradient, Span at, int64_t low, int64_t rows,
+static void updatePairs(const Coefficients& coefficients, const Gradient& from, Span at, int64_t low, int64_t rows,
                         int64_t wide) {
+  // Copies: what is written could else be they.
+  const Coefficients c = coefficients;
+  const Gradient gradient = from;
   uint32_t *high = reinterpret_cast<uint32_t*>(at.parameter), *rest = high + low;
   for (int64_t i = 0; i < rows; i += 2)
     for (int64_t j = 0; j < wide; j += lanes) {

@@ -150,8 +150,9 @@ struct TileFormat : PairsFormat<TileFormat> {
   /** What a step reads beyond the depth and beyond the columns is zero. */
   static void padPairs(float* panel, int64_t columns, int64_t depth) {
     const int64_t pairs = ceilDivide(depth, 2);
-    for (int64_t p = 0; columns < tileColumns && p < pairs; ++p)
-      for (int64_t j = columns; j < tileColumns; ++j) panel[p * tileColumns + j] = 0.0f;
+    for (int64_t p = 0; p < pairs; ++p)
+      for (int64_t j = columns; j < tileColumns; j += lanes)
+        storePartial(panel + p * tileColumns + j, Float{}, static_cast<int>(minimum(lanes, tileColumns - j)));
     for (int64_t i = pairs * tileColumns; i < stepCount(depth) * stepWords * tileColumns; i += lanes)
       store(panel + i, Float{});
   }

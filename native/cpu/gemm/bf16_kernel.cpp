@@ -13,7 +13,14 @@ PUSHFORWARD_INLINE void storeFirst(uint32_t* to, Unsigned x, int64_t count) {
     storePartial(reinterpret_cast<int32_t*>(to), asInt(x), static_cast<int>(count));
 }
 
-PUSHFORWARD_INLINE Unsigned pairOf(Float first, Float second) { return bf16Bits(second) | bf16Bits(first) >> 16; }
+PUSHFORWARD_INLINE Unsigned pairOf(Float first, Float second) {
+#if PUSHFORWARD_LANES == 16
+  // One comparison of both, and no selection: NaN is rare.
+  if (__builtin_expect(_mm512_cmp_ps_mask((__m512)first, (__m512)second, _CMP_UNORD_Q) == 0, 1))
+    return ((asUnsigned(second) + 0x8000u) & 0xFFFF0000u) | (asUnsigned(first) + 0x8000u) >> 16;
+#endif
+  return bf16Bits(second) | bf16Bits(first) >> 16;
+}
 PUSHFORWARD_INLINE uint32_t pairOf(float first, float second) { return bf16Bits(second) | bf16Bits(first) >> 16; }
 
 void roundFloats(float* x, int64_t count) {
@@ -229,6 +236,10 @@ void packTileRows(Matrix a, int64_t rows, int64_t first, int64_t last, int64_t d
         for (int64_t p = 0; p < stepWords; ++p) block[t * stepWords + p] = words[p][t];
     }
   }
+}
+
+void packTileLine(const float* from, float* to) {
+  pairNeighbours(from, 2 * stepWords, reinterpret_cast<uint32_t*>(to));
 }
 
 void multiplyTilePanel(const float* a, int64_t rows, int64_t first, int64_t last, int64_t depth, Panel b,

@@ -8,6 +8,7 @@ import {
   backprop,
   evaluate,
   forwardGrad,
+  forwardGradient,
   gaussian,
   jacfwd,
   jvp,
@@ -365,6 +366,56 @@ onEverySet(
             if (after.data[i * n + j] !== expected)
               assert.unreachable(`${batch} [${rows}, ${n}] at ${i}, ${j}: ${after.data[i * n + j]} for ${expected}`);
           }
+      }
+    }
+  },
+  precision,
+);
+
+onEverySet(
+  'a step along a drawn direction subtracts c v: blocks of signs, panels of planes and half ones',
+  async () => {
+    const random = generator(18);
+    const small = (shape: readonly [number, number]): Tensor =>
+      tensor(
+        Float32Array.from({ length: count(shape) }, () => Math.round((2 * random() - 1) * 7)),
+        [...shape],
+      );
+    for (const [batch, rows, n] of [
+      [4, 34, 304],
+      [2, 600, 64],
+      [4, 33, 48],
+      [8, 6, 20],
+    ] as const) {
+      const [x, t, w] = [small([batch, rows]), small([batch, n]), small([rows, n])];
+      for (const sampler of [rademacher(), lowRank({ rank: 1 })]) {
+        for (const directions of [1, 2]) {
+          const trainer = new Trainer({
+            model: nn.sequential(nn.dense(n, { bias: false })),
+            inputShape: [rows],
+            loss: (y, target) => ops.sum(ops.mul(y, target), { axis: 1 }),
+            gradient: forwardGradient({ sampler, directions }),
+            optimizer: sgd({ learningRate: 1 }),
+            device: 'cpu',
+            precision,
+            seed: 9,
+          });
+          await trainer.setParameters({ '0.w': w });
+          await trainer.step({ inputs: x, targets: t });
+          const after = (await trainer.parameters())['0.w']!;
+          trainer.dispose();
+          const expected = Float64Array.from(w.data);
+          for (let direction = 0; direction < directions; direction++) {
+            const v = sampler.materialise({ shape: [rows, n], parameter: 0, seed: 9, step: 0, direction });
+            let c = 0;
+            for (let b = 0; b < batch; b++)
+              for (let i = 0; i < rows; i++)
+                for (let j = 0; j < n; j++)
+                  c += (x.data[b * rows + i]! * v.data[i * n + j]! * t.data[b * n + j]!) / batch;
+            for (const [i, each] of v.data.entries()) expected[i]! -= (c * each) / directions;
+          }
+          assert.equal([...after.data], [...expected], `${sampler.kind} ${directions} [${rows}, ${n}]`);
+        }
       }
     }
   },

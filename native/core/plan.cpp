@@ -7,6 +7,7 @@
 #include "core/error.h"
 #include "core/fuse.h"
 #include "core/liveness.h"
+#include "core/packed.h"
 #include "core/panels.h"
 
 namespace pushforward {
@@ -36,7 +37,8 @@ bool isLeaf(const Node& node) {
 }  // namespace
 
 Plan::Plan(const Program& traced, Store& store, const Device& device, bool fuse)
-    : program_(layOutPanels(prepare(traced, fuse), device.panelColumns, device.precision == Precision::bf16)),
+    : program_(packActivations(
+          layOutPanels(prepare(traced, fuse), device.panelColumns, device.precision == Precision::bf16), device)),
       realBytes_(device.realBytes),
       precision_(device.precision) {
   scheduleNodes();

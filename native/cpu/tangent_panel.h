@@ -23,6 +23,9 @@ void fillTangentPanel(TangentKind kind, const Draw& draw, int64_t n, int64_t row
  */
 void fillSignWords(const Draw& draw, int64_t n, int64_t row, int64_t rows, int64_t block, uint32_t* out);
 
+/** Columns of a block of fillSignWords. */
+constexpr int64_t signColumns = 128;
+
 /** Words beyond the last that fillSignWords may write. */
 constexpr int64_t signSlack = 200;
 
@@ -35,9 +38,13 @@ void expandSigns(const uint32_t* words, int64_t stride, int64_t column, int64_t 
 
 #if PUSHFORWARD_LANES == 16
 /**
- * Rademacher signs as pairs of bf16: word j of out[p·outStride] holds elements (row + 2p, column + j) and
- * (row + 2p + 1, column + j), the latter zero beyond `rows`; columns ≤ 32, `column` a multiple of 32, whole vectors.
+ * Signs as pairs of bf16: word j of out[p·outStride] holds ±1 by bit j of words[2p·stride] and by that of words[(2p + 1)·stride], the
+ * latter zero beyond `rows`; columns ≤ 32, whole vectors.
  */
+void expandSignPairs(const uint32_t* words, int64_t stride, int64_t rows, int64_t columns, uint32_t* out,
+                     int64_t outStride);
+
+/** The same of elements (row + i, column + j) of a rademacher tensor; `column` a multiple of 32. */
 void fillSignPairs(const Draw& draw, int64_t n, int64_t row, int64_t rows, int64_t column, int64_t columns,
                    uint32_t* out, int64_t outStride);
 #endif

@@ -121,6 +121,10 @@ DenseParameters parametersOf(const PlanContext& context) {
   p.layout = context.layout[1].layout;
   p.activation = activationMicro(activationOf(attributes));
   p.slope = slopeMicro(activationOf(attributes));
+  p.packedX = attributes.flag("packed.x");
+  p.packedXDot = attributes.flag("packed.xDot");
+  p.packedY = attributes.flag("packed.y");
+  p.packedYDot = attributes.flag("packed.yDot");
   if (context.node.op->name != "dense_pushforward") return p;
   p.directions = static_cast<int32_t>(attributes.integer("directions", 1));
   auto operand = [&](size_t input, const char* name) {
@@ -167,7 +171,8 @@ const OpRegistration dense = [] {
   op.name = "dense";
   op.minInputs = 2;
   op.maxInputs = 3;
-  op.attributes = {{"activation", AttributeKind::text}};
+  op.attributes = {
+      {"activation", AttributeKind::text}, {"packed.x", AttributeKind::number}, {"packed.y", AttributeKind::number}};
   op.infer = [](const TypeContext& context) -> std::vector<Type> { return {{DType::real, checkDense(context)}}; };
   op.jvp = jvpDense;
   op.vjp = vjpDense;
@@ -191,7 +196,9 @@ const OpRegistration densePushforward = [] {
   op.name = "dense_pushforward";
   op.minInputs = 2;
   op.maxInputs = 6;
-  op.attributes = {{"activation", AttributeKind::text}, {"directions", AttributeKind::number}};
+  op.attributes = {{"activation", AttributeKind::text},    {"directions", AttributeKind::number},
+                   {"packed.x", AttributeKind::number},    {"packed.y", AttributeKind::number},
+                   {"packed.xDot", AttributeKind::number}, {"packed.yDot", AttributeKind::number}};
   for (const AttributeSpec& spec : generatedAttributes("wDot")) op.attributes.push_back(spec);
   for (const AttributeSpec& spec : generatedAttributes("bDot")) op.attributes.push_back(spec);
   op.infer = inferPushforward;

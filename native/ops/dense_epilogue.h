@@ -1,7 +1,7 @@
 // What a dense layer computes beside its products: the factors' projections, and the epilogue of a panel of columns.
 //   projection_kq = scale·(x · a_kq);  y = act(z + b);  ẏ_k = act'(z) ⊙ (ẏ_k + ḃ_k + Σ_q projection_kq b_kqᵀ)
 #pragma once
-#include "cpu/gemm/product.h"
+#include "cpu/gemm/bf16.h"
 #include "cpu/micro.h"
 #include "cpu/parallel.h"
 #include "cpu/tangent_panel.h"
@@ -98,6 +98,15 @@ struct Products {
   Products at(int64_t row) const { return {z + row * stride, dots + row * stride, stride, direction, apart}; }
 };
 
+/** to(row, column + j) = from[j], j < columns, to [rows, out]; packed, columns are 32. */
+PUSHFORWARD_INLINE void storeRow(float* to, [[maybe_unused]] int32_t packed, [[maybe_unused]] int64_t rows, int64_t out,
+                                 int64_t row, int64_t column, int64_t columns, const float* from) {
+#if PUSHFORWARD_LANES == 16
+  if (packed != 0) return packTileLine(from, tileLine(to, rows, out, row, column));
+#endif
+  for (int64_t j = 0; j < columns; j += lanes) storeFirst(to + row * out + column + j, load(from + j), columns - j);
+}
+
 /**
  * y = act(z) for rows [row, row + rows) of the panel's columns, and slopes[row][tileColumns] = act'(z) if there are
  * tangents.
@@ -107,6 +116,7 @@ static void finishPrimal(const DenseCall& d, const Products& products, int64_t r
   const DenseParameters& p = d.p;
   const bool bias = d.b != nullptr, activation = d.activation, empty = p.in == 0;
   if (!activation && !bias && !empty && !products.apart) return;
+  const bool direct = !activation && p.packedY == 0;
   const int64_t together = minimum(microElements(p.activation), microElements(p.slope)) / tileColumns;
   for (int64_t i = 0; i < rows; i += together) {
     const int64_t count = minimum(together, rows - i);
@@ -115,12 +125,12 @@ static void finishPrimal(const DenseCall& d, const Products& products, int64_t r
         const float* from = products.z + (i + t) * products.stride + j;
         Float value = empty ? Float{} : loadFirst(from, columns - j);
         if (bias) value = value + loadFirst(d.b + column + j, columns - j);
-        if (activation)
-          store(z + t * tileColumns + j, value);
-        else
+        if (direct)
           storeFirst(d.y + (row + i + t) * p.out + column + j, value, columns - j);
+        else
+          store(z + t * tileColumns + j, value);
       }
-    if (!activation) continue;
+    if (direct) continue;
     // Columns beyond the last are computed, not stored; they must hold numbers.
     for (int64_t t = 0; t < count; ++t)
       for (int64_t j = roundUp(columns, lanes); j < tileColumns; ++j) z[t * tileColumns + j] = 0.0f;
@@ -128,10 +138,9 @@ static void finishPrimal(const DenseCall& d, const Products& products, int64_t r
     float* output[1] = {slopes + i * tileColumns};
     if (d.slope) runMicroProgram(p.slope, count * tileColumns, input, output, scratch);
     output[0] = z;
-    runMicroProgram(p.activation, count * tileColumns, input, output, scratch);
+    if (activation) runMicroProgram(p.activation, count * tileColumns, input, output, scratch);
     for (int64_t t = 0; t < count; ++t)
-      for (int64_t j = 0; j < columns; j += lanes)
-        storeFirst(d.y + (row + i + t) * p.out + column + j, load(z + t * tileColumns + j), columns - j);
+      storeRow(d.y, p.packedY, p.rows, p.out, row + i + t, column, columns, z + t * tileColumns);
   }
 }
 
@@ -169,7 +178,7 @@ static void finishTangent(const DenseCall& d, const Products& products, int64_t 
   if (ready && rank == 0 && bias == nullptr && !d.slope && !products.apart) return;
   for (int64_t i = 0; i < rows; ++i) {
     const float* from = products.dots + k * products.direction + i * products.stride;
-    float* to = d.yDot + (k * p.rows + row + i) * p.out + column;
+    alignas(64) float to[tileColumns];
     for (int64_t j = 0; j < columns; j += lanes) {
       Float sum = ready ? loadFirst(from + j, columns - j) : Float{};
       for (int64_t q = 0; q < rank; ++q) {
@@ -179,8 +188,9 @@ static void finishTangent(const DenseCall& d, const Products& products, int64_t 
       }
       if (bias != nullptr) sum = sum + loadFirst(bias + j, columns - j);
       if (d.slope) sum = sum * load(slopes + i * tileColumns + j);
-      storeFirst(to + j, sum, columns - j);
+      store(to + j, sum);
     }
+    storeRow(d.yDot, p.packedYDot, p.rows * p.directions, p.out, k * p.rows + row + i, column, columns, to);
   }
 }
 
@@ -198,6 +208,15 @@ static void epilogue(const DenseCall& d, const Products& products, int64_t row, 
   }
 }
 
+/**
+ * Sign words of a block of columns of every rademacher ẇ_k that a thread keeps, [K][in][4]; none if they are too many: then a panel
+ * draws its own, and four times too many.
+ */
+PUSHFORWARD_INLINE int64_t signWords(const DenseParameters& p) {
+  const int64_t words = 4 * p.directions * p.in;
+  return p.wDot.kind == TangentKind::rademacher && words <= 65536 ? words : 0;
+}
+
 // Rows of products that a thread keeps apart, 128 KB.
 constexpr int64_t apartRows = 1024;
 
@@ -206,8 +225,11 @@ PUSHFORWARD_INLINE int64_t finishFloats(const DenseParameters& p) {
   const int64_t slopes = minimum(p.rows, epilogueRows) * tileColumns;
   return maximum(panelFloats, microScratch) + roundUp(slopes, 16) + mostMicroElements;
 }
+PUSHFORWARD_INLINE int64_t apartFloats(const DenseParameters& p) {
+  return roundUp(minimum(p.rows * (1 + p.directions), apartRows) * tileColumns, 16);
+}
 PUSHFORWARD_INLINE int64_t threadFloats(const DenseParameters& p) {
-  return roundUp(finishFloats(p) + minimum(p.rows * (1 + p.directions), apartRows) * tileColumns, 16);
+  return finishFloats(p) + apartFloats(p) + (signWords(p) > 0 ? roundUp(signWords(p) + signSlack, 16) : 0);
 }
 
 }  // namespace pushforward::cpu::PUSHFORWARD_ISA

@@ -45,9 +45,28 @@ PUSHFORWARD_INLINE bool isNarrow(const DenseParameters& p) {
   return Format::narrow && p.out <= lanes && p.rows > 1 && p.in > 0;
 }
 
+/** Whether an operand or a result is packed: then rows are whole blocks, finished in a thread's scratch. */
+PUSHFORWARD_INLINE bool handsTiles(const DenseParameters& p) {
+  return (p.packedX | p.packedXDot | p.packedY | p.packedYDot) != 0;
+}
+
+/** Rows of x that are multiplied together where weights are only read, or all of them. */
+template <class Format>
+static int64_t rowsOfChunk(const DenseParameters& p, bool stacked, bool denseTangent) {
+  if (denseTangent) return p.rows;
+  const int64_t most = maximum(Format::finishedRows / (1 + (stacked ? p.directions : 0)), 1);
+  if (!handsTiles(p)) return most;
+  return maximum(minimum(most, apartRows / (1 + p.directions)) / Format::blockRows, 1) * Format::blockRows;
+}
+
 template <class Format>
 static int64_t packedRowsFloats(const DenseParameters& p) {
-  const int64_t rows = p.xDot.kind == TangentKind::given ? p.rows * (1 + p.directions) : p.rows;
+  const bool stacked = p.xDot.kind == TangentKind::given;
+  const int64_t rows = stacked ? p.rows * (1 + p.directions) : p.rows;
+  if (handsTiles(p))
+    return p.packedX != 0 && (!stacked || p.packedXDot != 0)
+               ? 0
+               : roundUp(Format::floats(minimum(rows, apartRows), p.in), 16);
   return roundUp(
       maximum(minimum(Format::floats(rows, p.in), Format::packedFloats), isNarrow<Format>(p) ? p.in * lanes : 0), 16);
 }
@@ -64,12 +83,29 @@ PUSHFORWARD_INLINE int64_t pieceDepth(const DenseCall& d, const Chunk& chunk) {
   return Format::reads(d.p.layout) && !(d.denseTangent && chunk.primal) ? deepest : panelDepth;
 }
 
+PUSHFORWARD_INLINE bool isPacked(const DenseCall& d, const Part& part) {
+  return (part.direction < 0 ? d.p.packedX : d.p.packedXDot) != 0;
+}
+
+/** Packed rows of a part, depth [top, top + depth). */
+template <class Format>
+static const float* packedPart(const DenseCall& d, const Chunk& chunk, const Part& part, int64_t begin, int64_t top,
+                               int64_t depth) {
+  if (!isPacked(d, part))
+    return d.packed + Format::floats(totalRows(chunk), top - begin) + Format::floats(part.begin, depth);
+  const bool primal = part.direction < 0;
+  const int64_t rows = primal ? d.p.rows : d.p.rows * d.p.directions,
+                row = chunk.first + (primal ? 0 : part.direction * d.p.rows);
+  return (primal ? d.x : d.xDot) + Format::floats(rows, top) + Format::floats(row, depth);
+}
+
 /** Packs depth [begin, begin + depth) of a chunk, one piece after the other, each with all its rows. */
 template <class Format>
 static void packChunk(const DenseCall& d, const Chunk& chunk, int64_t begin, int64_t depth) {
   const int64_t total = totalRows(chunk), most = pieceDepth<Format>(d, chunk), pieces = ceilDivide(depth, most);
   for (int64_t i = 0; i < partCount(d, chunk); ++i) {
     const Part part = partOf(d, chunk, i);
+    if (isPacked(d, part)) continue;
     const int64_t blocks = Format::blocks(part.rows);
     parallelRanges(d.call, pieces * blocks, 12, 1,  // 5 µs
                    [&](int64_t from, int64_t to, int) {
@@ -105,16 +141,28 @@ static Products productsApart(const DenseCall& d, int64_t rows, float* scratch) 
   return {z, z + rows * tileColumns, tileColumns, rows * tileColumns, true};
 }
 
+/** Where a thread keeps sign words. */
+static uint32_t* signsOf(const DenseCall& d, float* scratch) {
+  return reinterpret_cast<uint32_t*>(scratch + finishFloats(d.p) + apartFloats(d.p));
+}
+
+static void drawSigns(const DenseCall& d, int64_t begin, int64_t depth, int64_t column, float* scratch) {
+  for (int64_t k = 0; k < d.p.directions; ++k)
+    fillSignWords(drawOf(d, d.p.wDot, k), d.p.out, begin, depth, column / signColumns,
+                  signsOf(d, scratch) + 4 * k * depth);
+}
+
 /** Adds depth [begin, begin + depth) of all products of a share of a chunk's rows to a panel of columns. */
 template <class Format>
 static void multiplyColumns(const DenseCall& d, const Chunk& chunk, Share share, int64_t begin, int64_t depth,
                             int64_t column, int64_t columns, const Products& products, float* panel) {
   const DenseParameters& p = d.p;
-  const int64_t in = p.in, out = p.out, total = totalRows(chunk), parts = partCount(d, chunk);
+  const int64_t in = p.in, out = p.out, parts = partCount(d, chunk);
   // With a single block of rows an element of w is read once anyway.
   const bool once = parts == 1 && Format::blocks(partOf(d, chunk, 0).rows) == 1;
   const int64_t most = pieceDepth<Format>(d, chunk);
-  Format::begin();
+  // Apart there is room beyond the last column.
+  const int64_t written = products.apart ? roundUp(columns, lanes) : columns;
   for (int64_t offset = 0; offset < depth; offset += most) {
     const Piece piece = {begin + offset, minimum(most, depth - offset), column, columns};
     const int64_t end = piece.top + piece.depth;
@@ -124,8 +172,8 @@ static void multiplyColumns(const DenseCall& d, const Chunk& chunk, Share share,
                            : Piece{begin, most, column + columns, minimum(tileColumns, out - column - columns)};
     const auto multiply = [&](const Part& part, const Panel& b, float* to, bool accumulate, const Lines& fetch) {
       const int64_t blocks = Format::blocks(part.rows);
-      Format::multiply(d.packed + Format::floats(total, offset) + Format::floats(part.begin, piece.depth), part.rows,
-                       share.begin(blocks), share.end(blocks), piece.depth, b, columns, to, products.stride, accumulate,
+      Format::multiply(packedPart<Format>(d, chunk, part, begin, piece.top, piece.depth), part.rows,
+                       share.begin(blocks), share.end(blocks), piece.depth, b, written, to, products.stride, accumulate,
                        fetch);
     };
     const Weights w = weightsOf(d);
@@ -143,11 +191,13 @@ static void multiplyColumns(const DenseCall& d, const Chunk& chunk, Share share,
       const Weights wDot = {d.wDot + k * in * out, in, out};
       if (p.wDot.kind == TangentKind::given)
         multiply(part, Format::panelOf(wDot, piece, once, panel), to, accumulate, Format::linesOf(wDot, next));
+      else if (signWords(p) > 0)
+        multiply(part, Format::signPanel(signsOf(d, panel) + 4 * (k * depth + offset), piece, panel), to, accumulate,
+                 {});
       else
         multiply(part, Format::drawnPanel(p.wDot.kind, drawOf(d, p.wDot, k), out, piece, panel), to, accumulate, {});
     }
   }
-  Format::end();
 }
 
 /** How the panels are shared out: so many to a task, and their rows among so many tasks. */
@@ -169,15 +219,18 @@ static Cut cutPanels(const DenseCall& d, int64_t work) {
 }
 
 /**
- * f(panel, share, scratch) for every panel; a thread takes neighbours, so that what it prefetched is what it reads.
+ * f(panel, share, scratch) for every panel, which may multiply; a thread takes neighbours, so that what it prefetched is what it
+ * reads.
  */
-template <class F>
+template <class Format, class F>
 static void forPanels(const DenseCall& d, Cut cut, const F& f) {
   const int64_t panels = ceilDivide(d.p.out, tileColumns);
   parallelFor(d.call, ceilDivide(panels, cut.panels) * cut.shares, [&](int64_t index, int thread) {
     const int64_t first = index / cut.shares * cut.panels;
+    Format::begin();
     for (int64_t i = first; i < minimum(panels, first + cut.panels); ++i)
       f(i, Share{index % cut.shares, cut.shares}, d.threadScratch + thread * threadFloats(d.p));
+    Format::end();
   });
 }
 
@@ -197,16 +250,20 @@ static bool multiplyChunk(const DenseCall& d, const Chunk& chunk, bool finish) {
   const DenseParameters& p = d.p;
   const int64_t total = totalRows(chunk),
                 room = Format::packedFloats / maximum(Format::floats(total, panelDepth), 1) * panelDepth;
-  const int64_t deep = minimum(p.in, maximum(room, panelDepth));
+  const int64_t deep = handsTiles(p) ? p.in : minimum(p.in, maximum(room, panelDepth));
   const int64_t tangents = d.denseTangent && chunk.primal ? p.directions * chunk.rows : 0;
-  const Cut cut = cutPanels(d, (total + tangents) * deep * tileColumns);
+  Cut cut = cutPanels(d, (total + tangents) * deep * tileColumns);
+  if (handsTiles(p)) cut.shares = 1;
   finish = finish && cut.shares == 1 && p.in > 0;
   const bool apart = finish && deep == p.in && chunk.rows * (1 + (d.yDot == nullptr ? 0 : p.directions)) <= apartRows;
   for (int64_t begin = 0; begin < p.in; begin += deep) {
     const int64_t depth = minimum(deep, p.in - begin);
     packChunk<Format>(d, chunk, begin, depth);
-    forPanels(d, cut, [&](int64_t panel, Share share, float* scratch) {
+    forPanels<Format>(d, cut, [&](int64_t panel, Share share, float* scratch) {
       const int64_t column = panel * tileColumns;
+      const bool isFirst = panel % cut.panels == 0;  // of a task's
+      if (tangents > 0 && signWords(p) > 0 && (isFirst || column % signColumns == 0))
+        drawSigns(d, begin, depth, column, scratch);
       const Products products = apart ? productsApart(d, chunk.rows, scratch) : productsInPlace(d, chunk.first, column);
       multiplyColumns<Format>(d, chunk, share, begin, depth, column, minimum(tileColumns, p.out - column), products,
                               scratch);
@@ -217,10 +274,11 @@ static bool multiplyChunk(const DenseCall& d, const Chunk& chunk, bool finish) {
 }
 
 static void finishRows(const DenseCall& d, int64_t first, int64_t rows) {
-  forPanels(d, cutPanels(d, 16 * rows * (1 + d.p.directions) * tileColumns),  // operations of an element, roughly
-            [&](int64_t panel, Share share, float* scratch) {
-              finishColumns(d, productsInPlace(d, first, panel * tileColumns), panel, first, rows, share, scratch);
-            });
+  forPanels<FloatFormat>(
+      d, cutPanels(d, 16 * rows * (1 + d.p.directions) * tileColumns),  // operations of an element, roughly
+      [&](int64_t panel, Share share, float* scratch) {
+        finishColumns(d, productsInPlace(d, first, panel * tileColumns), panel, first, rows, share, scratch);
+      });
 }
 
 /** ẋ_k w of all directions, some rows of some directions at a time. */
@@ -246,8 +304,9 @@ static void multiplyApart(const DenseCall& d) {
 template <class Format>
 static void multiplyTogether(const DenseCall& d, int64_t together) {
   const int64_t directions = d.stacked ? d.p.directions : 0, groups = ceilDivide(d.p.rows, together);
+  const int64_t unit = handsTiles(d.p) ? Format::blockRows : 1, units = d.p.rows / unit;
   for (int64_t i = 0; i < groups; ++i) {
-    const int64_t first = i * d.p.rows / groups, rows = (i + 1) * d.p.rows / groups - first;
+    const int64_t first = i * units / groups * unit, rows = (i + 1) * units / groups * unit - first;
     if (!multiplyChunk<Format>(d, {first, rows, true, 0, directions}, true)) finishRows(d, first, rows);
   }
 }
@@ -314,7 +373,7 @@ static void runDense(DenseCall d) {
   }
   if (isNarrow<Format>(p)) return multiplyNarrowLayer(d);
   const int64_t stack = 1 + (d.stacked ? p.directions : 0), most = Format::packedFloats / panelDepth;
-  const int64_t together = d.denseTangent ? p.rows : maximum(Format::finishedRows / stack, 1);
+  const int64_t together = rowsOfChunk<Format>(p, d.stacked, d.denseTangent);
   if (p.rows == 1 && stack == 1 && !d.denseTangent && p.in > 0 && p.layout != WeightLayout::planes) {
     multiplySingleRow<Format>(d.call, d.x, weightsOf(d), d.y);
     finishRows(d, 0, 1);

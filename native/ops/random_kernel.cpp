@@ -147,25 +147,30 @@ void expandSigns(const uint32_t* words, int64_t stride, int64_t column, int64_t 
 }
 
 #if PUSHFORWARD_LANES == 16
+void expandSignPairs(const uint32_t* words, int64_t stride, int64_t rows, int64_t columns, uint32_t* out,
+                     int64_t outStride) {
+  constexpr uint32_t one = 0x3F80, lower = 0x8000, upper = lower << 16;
+  for (int64_t i = 0; i < rows; i += 2, words += 2 * stride, out += outStride) {
+    const bool both = i + 1 < rows;
+    const uint32_t above = words[0], below = both ? words[stride] : 0;
+    const __m512i ones = _mm512_set1_epi32(static_cast<int>(both ? one << 16 | one : one));
+    for (int64_t j = 0; j < columns; j += lanes) {
+      const auto first = static_cast<__mmask16>(above >> j), second = static_cast<__mmask16>(below >> j);
+      const __m512i signed1 = _mm512_mask_or_epi32(ones, first, ones, _mm512_set1_epi32(lower));
+      store(out + j,
+            (Unsigned)_mm512_mask_or_epi32(signed1, second, signed1, _mm512_set1_epi32(static_cast<int>(upper))));
+    }
+  }
+}
+
 void fillSignPairs(const Draw& draw, int64_t n, int64_t row, int64_t rows, int64_t column, int64_t columns,
                    uint32_t* out, int64_t outStride) {
   constexpr int64_t together = 256;
-  constexpr uint32_t one = 0x3F80, lower = 0x8000, upper = lower << 16;
   alignas(64) uint32_t words[4 * together + signSlack];
-  for (int64_t i = 0; i < rows; i += together) {
+  for (int64_t i = 0; i < rows; i += together, out += together / 2 * outStride) {
     const int64_t now = rows - i < together ? rows - i : together;
-    fillSignWords(draw, n, row + i, now, column / 128, words);
-    const uint32_t* from = words + column % 128 / 32;
-    for (int64_t t = 0; t < now; t += 2, from += 8, out += outStride)
-      for (int64_t j = 0; j < columns; j += lanes) {
-        const bool both = t + 1 < now;
-        const auto first = static_cast<__mmask16>(from[0] >> j),
-                   second = static_cast<__mmask16>(both ? from[4] >> j : 0);
-        const __m512i ones = _mm512_set1_epi32(static_cast<int>(both ? one << 16 | one : one));
-        const __m512i signed1 = _mm512_mask_or_epi32(ones, first, ones, _mm512_set1_epi32(lower));
-        store(out + j,
-              (Unsigned)_mm512_mask_or_epi32(signed1, second, signed1, _mm512_set1_epi32(static_cast<int>(upper))));
-      }
+    fillSignWords(draw, n, row + i, now, column / signColumns, words);
+    expandSignPairs(words + column % signColumns / 32, 4, now, columns, out, outStride);
   }
 }
 #endif

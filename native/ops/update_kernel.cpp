@@ -5,6 +5,7 @@
 
 #include "cpu/gemm/bf16_format.h"
 #include "cpu/parallel.h"
+#include "cpu/philox.h"
 #include "cpu/tangent_panel.h"
 
 namespace pushforward::cpu::PUSHFORWARD_ISA {
@@ -114,12 +115,57 @@ static void updatePiece(const Coefficients& c, float scale, Span at, int64_t cou
   if (i < count) updateVector<rule, state>(c, scale, at, i, static_cast<int>(count - i));
 }
 
+// Where the gradient of a panel comes from: at(i, j) and the row below it, i even, one vector of columns each.
+
+/** A panel [·, wide] of floats, to be scaled. */
+struct PanelGradient {
+  const float* g;
+  int64_t wide;
+  float scale;
+
+  __attribute__((always_inline)) void at(int64_t i, int64_t j, Float& upper, Float& lower) const {
+    upper = load(g + i * wide + j) * scale;
+    lower = load(g + (i + 1) * wide + j) * scale;
+  }
+};
+
+/** ±c, by bits of sign words, four of them a row (fillSignWords); `shift` is the bit of the panel's first column. */
+struct SignGradient {
+  const uint32_t* words;
+  int shift;
+  float c;
+
+  __attribute__((always_inline)) void at(int64_t i, int64_t j, Float& upper, Float& lower) const {
+    upper = signs(words[4 * i], shift + static_cast<int>(j)) * c;
+    lower = signs(words[4 * i + 4], shift + static_cast<int>(j)) * c;
+  }
+};
+
+/** Σ_f a_f b_fᵀ, f < factors: a_f at left + f·leftStride, b_f at right + f·rightStride. */
+struct FactorGradient {
+  const float *left, *right;
+  int64_t leftStride, rightStride, factors;
+
+  __attribute__((always_inline)) void at(int64_t i, int64_t j, Float& upper, Float& lower) const {
+    upper = lower = Float{};
+    for (int64_t f = 0; f < factors; ++f) {
+      const Float b = load(right + f * rightStride + j);
+      upper = multiplyAdd(broadcast(left[f * leftStride + i]), b, upper);
+      lower = multiplyAdd(broadcast(left[f * leftStride + i + 1]), b, lower);
+    }
+  }
+};
+
 /**
  * A span of `rows` (even) rows of a panel of planes, `wide` columns: at.parameter are the words of the high halves, the low
- * ones lie `low` words further on; state and gradient are floats, row by row.
+ * ones lie `low` words further on; the state is floats, row by row.
  */
-template <Rule rule, bool state>
-static void updatePairs(const Coefficients& c, float scale, Span at, int64_t low, int64_t rows, int64_t wide) {
+template <Rule rule, bool state, class Gradient>
+static void updatePairs(const Coefficients& coefficients, const Gradient& from, Span at, int64_t low, int64_t rows,
+                        int64_t wide) {
+  // Copies: what is written could else be they.
+  const Coefficients c = coefficients;
+  const Gradient gradient = from;
   uint32_t *high = reinterpret_cast<uint32_t*>(at.parameter), *rest = high + low;
   for (int64_t i = 0; i < rows; i += 2)
     for (int64_t j = 0; j < wide; j += lanes) {
@@ -128,17 +174,21 @@ static void updatePairs(const Coefficients& c, float scale, Span at, int64_t low
       __builtin_prefetch(rest + word + at.ahead, 1);
       fetchAhead<rule, state>(at, upper);
       fetchAhead<rule, state>(at, lower);
+      Float g0, g1;
+      gradient.at(i, j, g0, g1);
       const Unsigned h = load(high + word), l = load(rest + word);
       const Float p0 = asFloat((h << 16) + asUnsigned(asInt(l << 16) >> 16)),
                   p1 = asFloat((h & 0xFFFF0000u) + asUnsigned(asInt(l) >> 16));
-      const Float q0 = updated<rule, state>(c, p0, load(at.gradient + upper) * scale, within(at.first, upper),
-                                            within(at.second, upper), lanes),
-                  q1 = updated<rule, state>(c, p1, load(at.gradient + lower) * scale, within(at.first, lower),
-                                            within(at.second, lower), lanes);
+      const Float q0 = updated<rule, state>(c, p0, g0, within(at.first, upper), within(at.second, upper), lanes),
+                  q1 = updated<rule, state>(c, p1, g1, within(at.first, lower), within(at.second, lower), lanes);
       store(high + word, ((asUnsigned(q0) + 0x8000u) >> 16) | ((asUnsigned(q1) + 0x8000u) & 0xFFFF0000u));
       store(rest + word, (asUnsigned(q0) & 0xFFFFu) | (asUnsigned(q1) << 16));
     }
 }
+
+template <class Gradient>
+using UpdatePairs = void (*)(const Coefficients& c, const Gradient& gradient, Span at, int64_t low, int64_t rows,
+                             int64_t wide);
 
 struct Update {
   const UpdateParameters& p;
@@ -147,7 +197,9 @@ struct Update {
   float *parameter, *first, *second;
   const float *gradient, *coefficient, *x, *delta;
   void (*piece)(const Coefficients& c, float scale, Span at, int64_t count);
-  void (*pairs)(const Coefficients& c, float scale, Span at, int64_t low, int64_t rows, int64_t wide);
+  UpdatePairs<PanelGradient> pairsByPanel;
+  UpdatePairs<SignGradient> pairsBySigns;
+  UpdatePairs<FactorGradient> pairsByFactors;
 
   void apply(int64_t offset, const float* from, int64_t count, float scale, int64_t ahead) const {
     piece(c, scale, {parameter + offset, within(first, offset), within(second, offset), from, ahead}, count);
@@ -170,12 +222,22 @@ static int64_t panelOffset(const UpdateParameters& p, int64_t row, int64_t colum
   return column * p.rows + row * minimum(tileColumns, p.n - column);
 }
 
-/** Applies g [rows, wide] to rows [row, row + rows) of the panel that begins at `column`. */
+/** Applies a gradient, which begins with element (row, column), to rows [row, row + rows) of the planes' panel at `column`. */
+template <class Gradient>
+static void applyToPlanes(const Update& u, UpdatePairs<Gradient> pairs, int64_t row, int64_t column, int64_t rows,
+                          const Gradient& gradient) {
+  const int64_t offset = panelOffset(u.p, row, column);
+  pairs(u.c, gradient,
+        {u.parameter + offset / 2, within(u.first, offset), within(u.second, offset), nullptr, contiguousAhead},
+        u.p.rows * u.p.n / 2, rows, minimum(tileColumns, u.p.n - column));
+}
+
+/** The same of g [rows, wide], for panels too. */
 static void applyToPanel(const Update& u, int64_t row, int64_t column, int64_t rows, const float* g, float scale) {
-  const int64_t offset = panelOffset(u.p, row, column), wide = minimum(tileColumns, u.p.n - column);
-  if (u.p.layout == WeightLayout::panels) return u.apply(offset, g, rows * wide, scale, contiguousAhead);
-  u.pairs(u.c, scale, {u.parameter + offset / 2, within(u.first, offset), within(u.second, offset), g, contiguousAhead},
-          u.p.rows * u.p.n / 2, rows, wide);
+  const int64_t wide = minimum(tileColumns, u.p.n - column);
+  if (u.p.layout == WeightLayout::panels)
+    return u.apply(panelOffset(u.p, row, column), g, rows * wide, scale, contiguousAhead);
+  applyToPlanes(u, u.pairsByPanel, row, column, rows, PanelGradient{g, wide, scale});
 }
 
 static void applyGivenToPanels(const Update& u) {
@@ -293,22 +355,64 @@ static void addGiven(const Update& u, int64_t row, int64_t rows, int64_t column,
   }
 }
 
+/** g = Σ_f a_f b_fᵀ never leaves the registers. */
+static void applyFactorsToPlanes(const Update& u, const float* left, const float* right) {
+  const UpdateParameters& p = u.p;
+  const int64_t down = ceilDivide(p.rows, pieceRows);
+  parallelFor(u.call, ceilDivide(p.n, tileColumns) * down, [&](int64_t index, int) {
+    const int64_t row = index % down * pieceRows, column = index / down * tileColumns;
+    applyToPlanes(u, u.pairsByFactors, row, column, minimum(pieceRows, p.rows - row),
+                  FactorGradient{left + row, right + column, p.rows, p.n, factorCount(p)});
+  });
+}
+
+/** g = c v of one rademacher direction, whose signs are drawn for all panels of their block of columns at once. */
+static void applySignsToPanels(const Update& u) {
+  const UpdateParameters& p = u.p;
+  constexpr int64_t rows = 256;
+  const int64_t down = ceilDivide(p.rows, rows);
+  parallelFor(u.call, ceilDivide(p.n, signColumns) * down, [&](int64_t index, int) {
+    alignas(64) uint32_t words[4 * rows + signSlack];
+    alignas(64) float g[pieceFloats + lanes];
+    const int64_t row = index % down * rows, begin = index / down * signColumns, high = minimum(rows, p.rows - row);
+    fillSignWords(drawOf(u, u.p.tangent.stream, 0), p.n, row, high, begin / signColumns, words);
+    for (int64_t column = begin; column < minimum(p.n, begin + signColumns); column += tileColumns) {
+      const int64_t wide = minimum(tileColumns, p.n - column), most = pieceFloats / tileColumns;
+      if (p.layout == WeightLayout::planes) {
+        applyToPlanes(u, u.pairsBySigns, row, column, high,
+                      SignGradient{words + (column - begin) / 32, static_cast<int>(column % 32), u.coefficient[0]});
+        continue;
+      }
+      for (int64_t i = 0; i < high; i += most) {
+        const int64_t some = minimum(most, high - i);
+        expandSigns(words + 4 * i, 4, column - begin, some, wide, g, wide);
+        applyToPanel(u, row + i, column, some, g, u.coefficient[0]);
+      }
+    }
+  });
+}
+
 /** A piece is some rows, or a part of some; its gradient is drawn into a panel. */
 static void applyDirectional(const Update& u) {
   const UpdateParameters& p = u.p;
   const int64_t columns = minimum(p.n, inPanels(p) ? tileColumns : pieceColumns),
                 rows = minimum(pieceFloats / columns / 4 * 4, pieceRows);
-  const int64_t across = ceilDivide(p.n, columns);
+  const int64_t across = ceilDivide(p.n, columns), down = ceilDivide(p.rows, rows);
   float *left = static_cast<float*>(u.call.scratch), *right = left + factorCount(p) * p.rows;
   if (factorCount(p) > 0) drawFactors(u, left, right);
-  parallelFor(u.call, across * ceilDivide(p.rows, rows), [&](int64_t index, int) {
+  if (u.gradient == nullptr && p.layout == WeightLayout::planes && factorCount(p) > 0)
+    return applyFactorsToPlanes(u, left, right);
+  if (u.gradient == nullptr && inPanels(p) && p.directions == 1 && p.tangent.kind == TangentKind::rademacher)
+    return applySignsToPanels(u);
+  parallelFor(u.call, across * down, [&](int64_t index, int) {
     alignas(64) float g[pieceFloats + lanes], other[pieceFloats + lanes];
-    const int64_t row = index / across * rows, column = index % across * columns;
+    // In the order in which they lie.
+    const int64_t row = (inPanels(p) ? index % down : index / across) * rows,
+                  column = (inPanels(p) ? index / down : index % across) * columns;
     const int64_t high = minimum(rows, p.rows - row), wide = minimum(columns, p.n - column);
     const int64_t offset = inPanels(p) ? panelOffset(p, row, column) : row * p.n + column;
     float scale = 1.0f;
     if (p.tangent.kind == TangentKind::lowRank) {
-      // Planes are fetched ahead where they are updated.
       const float* parameter = p.layout == WeightLayout::planes ? nullptr : u.parameter + offset;
       addFactors(u, left, right, row, high, column, wide, parameter, inPanels(p) ? wide : p.n, g);
     } else if (p.directions == 1) {
@@ -347,18 +451,89 @@ struct ProductTile {
   int64_t floats() const { return Format::floats(rows, panelDepth) + panelFloats + rows * columns; }
 };
 
+/**
+ * Of a parameter in panels: as many rows of xᵀ as may be packed at once are packed once for all panels, and the δ of a panel once
+ * for all of these rows. A group of rows of a panel is multiplied out and applied at a time, 12 KB of gradient.
+ */
+template <class Format>
+struct PanelProduct {
+  int64_t inner, group, chunk, pieces;
+
+  explicit PanelProduct(const UpdateParameters& p)
+      : inner(p.inner), group(roundUp(96, Format::blockRows)), pieces(ceilDivide(inner, panelDepth)) {
+    const int64_t groups = Format::packedFloats / maximum(Format::floats(group, inner), 1);
+    chunk = minimum(maximum(groups, 1), ceilDivide(p.rows, group)) * group;
+  }
+  int64_t packedFloats() const { return roundUp(chunk / group * Format::floats(group, inner), 16); }
+  int64_t threadFloats() const { return pieces * panelFloats + group * tileColumns; }
+};
+
 template <class Format>
 static size_t updateScratch(const void* parameters, int threads) {
   const UpdateParameters& p = *static_cast<const UpdateParameters*>(parameters);
   if (p.gradient == GradientKind::directional) return static_cast<size_t>(4 * factorCount(p) * (p.rows + p.n));
-  return p.gradient == GradientKind::product ? static_cast<size_t>(4 * threads * ProductTile<Format>(threads).floats())
-                                             : 0;
+  if (p.gradient != GradientKind::product) return 0;
+  if (!inPanels(p)) return static_cast<size_t>(4 * threads * ProductTile<Format>(threads).floats());
+  const PanelProduct<Format> product(p);
+  return static_cast<size_t>(4 * (product.packedFloats() + threads * product.threadFloats()));
+}
+
+/** Packs a group of rows of xᵀ, one piece of depth after the other. */
+template <class Format>
+static void packGroup(const Update& u, int64_t row, int64_t rows, float* packed) {
+  const UpdateParameters& p = u.p;
+  for (int64_t begin = 0; begin < p.inner; begin += panelDepth)
+    Format::packRows({u.x + begin * p.rows + row, 1, p.rows}, rows, 0, Format::blocks(rows),
+                     minimum(panelDepth, p.inner - begin), packed + Format::floats(rows, begin));
+}
+
+/** Multiplies out and applies rows [first, last) of the panel at `column`, whose groups are packed one after the other. */
+template <class Format>
+static void applyProductToPanel(const Update& u, const PanelProduct<Format>& product, const float* packed,
+                                int64_t first, int64_t last, int64_t column, float* scratch) {
+  const UpdateParameters& p = u.p;
+  const int64_t width = minimum(tileColumns, p.n - column);
+  const auto depth = [&](int64_t piece) { return minimum(panelDepth, p.inner - piece * panelDepth); };
+  float* g = scratch + product.pieces * panelFloats;
+  for (int64_t i = 0; i < product.pieces; ++i)
+    Format::panelFrom({u.delta + i * panelDepth * p.n + column, p.n, 1}, width, depth(i), false,
+                      scratch + i * panelFloats);
+  for (int64_t i = 0; p.inner == 0 && i < product.group * width; ++i) g[i] = 0.0f;
+  Format::begin();
+  for (int64_t row = first; row < last; row += product.group, packed += Format::floats(product.group, p.inner)) {
+    const int64_t rows = minimum(product.group, last - row);
+    for (int64_t i = 0; i < product.pieces; ++i)
+      Format::multiply(packed + Format::floats(rows, i * panelDepth), rows, 0, Format::blocks(rows), depth(i),
+                       {scratch + i * panelFloats, tileColumns}, width, g, width, i > 0, {});
+    applyToPanel(u, row, column, rows, g, 1.0f);
+  }
+  Format::end();
+}
+
+template <class Format>
+static void applyProductToPanels(const Update& u) {
+  const UpdateParameters& p = u.p;
+  const PanelProduct<Format> product(p);
+  float *packed = static_cast<float*>(u.call.scratch), *scratch = packed + product.packedFloats();
+  for (int64_t first = 0; first < p.rows; first += product.chunk) {
+    const int64_t last = minimum(p.rows, first + product.chunk);
+    parallelFor(u.call, ceilDivide(last - first, product.group), [&](int64_t index, int) {
+      const int64_t row = first + index * product.group;
+      packGroup<Format>(u, row, minimum(product.group, last - row),
+                        packed + index * Format::floats(product.group, p.inner));
+    });
+    parallelFor(u.call, ceilDivide(p.n, tileColumns), [&](int64_t panel, int thread) {
+      applyProductToPanel(u, product, packed, first, last, panel * tileColumns,
+                          scratch + thread * product.threadFloats());
+    });
+  }
 }
 
 /** A task multiplies out a tile of g = xᵀ δ and applies it. */
 template <class Format>
 static void applyProduct(const Update& u) {
   const UpdateParameters& p = u.p;
+  if (inPanels(p)) return applyProductToPanels<Format>(u);
   const ProductTile<Format> tile(u.call.parallel == nullptr ? 1 : u.call.parallel->threads);
   const int64_t across = ceilDivide(p.n, tile.columns);
   parallelFor(u.call, across * ceilDivide(p.rows, tile.rows), [&](int64_t index, int thread) {
@@ -376,18 +551,14 @@ static void applyProduct(const Update& u) {
         const int64_t width = minimum(tileColumns, columns - j);
         const float* from = u.delta + begin * p.n + column + j;
         Format::multiply(packed, rows, 0, Format::blocks(rows), depth,
-                         Format::panelFrom({from, p.n, 1}, width, depth, false, panel), width,
-                         inPanels(p) ? g + j * rows : g + j, inPanels(p) ? width : tile.columns, begin > 0,
-                         {from + tileColumns, p.n, minimum(tileColumns, columns - j - width)});
+                         Format::panelFrom({from, p.n, 1}, width, depth, false, panel), width, g + j, tile.columns,
+                         begin > 0, {from + tileColumns, p.n, minimum(tileColumns, columns - j - width)});
       }
     }
     Format::end();
-    if (inPanels(p))
-      for (int64_t j = 0; j < columns; j += tileColumns) applyToPanel(u, row, column + j, rows, g + j * rows, 1.0f);
-    else
-      for (int64_t i = 0; i < rows; ++i)
-        u.apply((row + i) * p.n + column, g + i * tile.columns, columns, 1.0f,
-                columns == p.n ? contiguousAhead : 4 * p.n);
+    for (int64_t i = 0; i < rows; ++i)
+      u.apply((row + i) * p.n + column, g + i * tile.columns, columns, 1.0f,
+              columns == p.n ? contiguousAhead : 4 * p.n);
   });
 }
 
@@ -409,7 +580,9 @@ static void update(const KernelCall& call) {
                     at(5),
                     at(6),
                     bare ? updatePiece<rule, false> : updatePiece<rule, true>,
-                    bare ? updatePairs<rule, false> : updatePairs<rule, true>};
+                    bare ? updatePairs<rule, false, PanelGradient> : updatePairs<rule, true, PanelGradient>,
+                    bare ? updatePairs<rule, false, SignGradient> : updatePairs<rule, true, SignGradient>,
+                    bare ? updatePairs<rule, false, FactorGradient> : updatePairs<rule, true, FactorGradient>};
   if (p.gradient == GradientKind::given)
     applyGiven(u);
   else if (p.gradient == GradientKind::product)

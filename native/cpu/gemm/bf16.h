@@ -48,6 +48,9 @@ void packPlaneRows(const Weights& b, const Piece& piece, float* out);
 void multiplyRowBf16(const float* x, int64_t xStride, Matrix b, int64_t columns, int64_t k, float* y);
 
 #if PUSHFORWARD_LANES == 16
+/** A panel of pairs of bᵀ, b in planes, piece.columns and piece.depth multiples of 16. */
+void packPlanePairs(const Weights& b, const Piece& piece, uint32_t* out);
+
 /** As multiplyPanel: rows and panel are pairs; VDPBF16PS. */
 void multiplyPairs(const float* a, int64_t rows, int64_t first, int64_t last, int64_t depth, Panel b, int64_t columns,
                    float* c, int64_t cStride, bool accumulate, const Lines& next);
@@ -58,6 +61,16 @@ PUSHFORWARD_INLINE int64_t stepCount(int64_t depth) { return ceilDivide(depth, 2
 
 /** Block i at out + 32·i·steps·stepWords words: for each step, of each row 16 words. */
 void packTileRows(Matrix a, int64_t rows, int64_t first, int64_t last, int64_t depth, uint32_t* out);
+
+/** The line of columns [column, column + 32) of `row` in rows that packTileRows packed whole blocks of, in pieces of panelDepth of depth. */
+PUSHFORWARD_INLINE float* tileLine(float* packed, int64_t rows, int64_t depth, int64_t row, int64_t column) {
+  const int64_t top = column / panelDepth * panelDepth, steps = stepCount(minimum(panelDepth, depth - top));
+  const int64_t line =
+      rows * stepCount(top) + row / tilesRows * tilesRows * steps + (column - top) / 2 / stepWords * tilesRows;
+  return packed + (line + row % tilesRows) * stepWords;
+}
+/** 32 floats as such a line. */
+void packTileLine(const float* from, float* to);
 
 /** As multiplyPanel: rows by packTileRows, a panel of pairs whose depth is padded to whole steps; TDPBF16PS. */
 void multiplyTilePanel(const float* a, int64_t rows, int64_t first, int64_t last, int64_t depth, Panel b,

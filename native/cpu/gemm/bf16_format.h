@@ -38,6 +38,9 @@ struct Bf16Format {
     Self::finishPanel(scratch, piece.columns, piece.depth);
     return {scratch, tileColumns};
   }
+  static Panel signPanel(const uint32_t* words, const Piece& piece, float* scratch) {
+    return FloatFormat::signPanel(words, piece, scratch);  // ±1 is bf16
+  }
   static Lines linesOf(const Weights& w, const Piece& piece) { return FloatFormat::linesOf(w, piece); }
   static void multiplyRow(const float* x, int64_t xStride, Matrix b, int64_t columns, int64_t k, float* y) {
     multiplyRowBf16(x, xStride, b, columns, k, y);
@@ -81,6 +84,19 @@ struct PairsFormat : Bf16Format<Self> {
     if (kind != TangentKind::rademacher) return Bf16Format<Self>::drawnPanel(kind, draw, n, piece, scratch);
     fillSignPairs(draw, n, piece.top, piece.depth, piece.column, piece.columns, reinterpret_cast<uint32_t*>(scratch),
                   tileColumns);
+    Self::padPairs(scratch, piece.columns, piece.depth);
+    return {scratch, tileColumns};
+  }
+  static Panel signPanel(const uint32_t* words, const Piece& piece, float* scratch) {
+    expandSignPairs(words + piece.column % signColumns / 32, 4, piece.depth, piece.columns,
+                    reinterpret_cast<uint32_t*>(scratch), tileColumns);
+    Self::padPairs(scratch, piece.columns, piece.depth);
+    return {scratch, tileColumns};
+  }
+  static Panel panelOfTransposed(const Weights& w, const Piece& piece, float* scratch) {
+    if (!w.is(WeightLayout::planes) || piece.columns % lanes != 0 || piece.depth % lanes != 0)
+      return Bf16Format<Self>::panelOfTransposed(w, piece, scratch);
+    packPlanePairs(w, piece, reinterpret_cast<uint32_t*>(scratch));
     Self::padPairs(scratch, piece.columns, piece.depth);
     return {scratch, tileColumns};
   }
@@ -134,8 +150,9 @@ struct TileFormat : PairsFormat<TileFormat> {
   /** What a step reads beyond the depth and beyond the columns is zero. */
   static void padPairs(float* panel, int64_t columns, int64_t depth) {
     const int64_t pairs = ceilDivide(depth, 2);
-    for (int64_t p = 0; columns < tileColumns && p < pairs; ++p)
-      for (int64_t j = columns; j < tileColumns; ++j) panel[p * tileColumns + j] = 0.0f;
+    for (int64_t p = 0; p < pairs; ++p)
+      for (int64_t j = columns; j < tileColumns; j += lanes)
+        storePartial(panel + p * tileColumns + j, Float{}, static_cast<int>(minimum(lanes, tileColumns - j)));
     for (int64_t i = pairs * tileColumns; i < stepCount(depth) * stepWords * tileColumns; i += lanes)
       store(panel + i, Float{});
   }

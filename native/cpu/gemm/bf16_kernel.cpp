@@ -13,7 +13,14 @@ PUSHFORWARD_INLINE void storeFirst(uint32_t* to, Unsigned x, int64_t count) {
     storePartial(reinterpret_cast<int32_t*>(to), asInt(x), static_cast<int>(count));
 }
 
-PUSHFORWARD_INLINE Unsigned pairOf(Float first, Float second) { return bf16Bits(second) | bf16Bits(first) >> 16; }
+PUSHFORWARD_INLINE Unsigned pairOf(Float first, Float second) {
+#if PUSHFORWARD_LANES == 16
+  // One comparison of both, and no selection: NaN is rare.
+  if (__builtin_expect(_mm512_cmp_ps_mask((__m512)first, (__m512)second, _CMP_UNORD_Q) == 0, 1))
+    return ((asUnsigned(second) + 0x8000u) & 0xFFFF0000u) | (asUnsigned(first) + 0x8000u) >> 16;
+#endif
+  return bf16Bits(second) | bf16Bits(first) >> 16;
+}
 PUSHFORWARD_INLINE uint32_t pairOf(float first, float second) { return bf16Bits(second) | bf16Bits(first) >> 16; }
 
 void roundFloats(float* x, int64_t count) {
@@ -109,6 +116,55 @@ void packPlaneRows(const Weights& b, const Piece& piece, float* out) {
 
 #if PUSHFORWARD_LANES == 16
 
+/** Eight rows of eight words of 64 bits become columns. */
+PUSHFORWARD_INLINE void transposeWide(__m512i (&x)[8]) {
+  __m512i y[8], z[8];
+#pragma GCC unroll 4
+  for (int i = 0; i < 8; i += 2) {
+    y[i] = _mm512_unpacklo_epi64(x[i], x[i + 1]);
+    y[i + 1] = _mm512_unpackhi_epi64(x[i], x[i + 1]);
+  }
+  // y[2a + b] holds columns b, 2 + b, 4 + b, 6 + b of rows 2a and 2a + 1.
+#pragma GCC unroll 2
+  for (int b = 0; b < 2; ++b) {
+    z[b] = _mm512_shuffle_i64x2(y[b], y[b + 2], 0x88);
+    z[b + 2] = _mm512_shuffle_i64x2(y[b], y[b + 2], 0xDD);
+    z[b + 4] = _mm512_shuffle_i64x2(y[b + 4], y[b + 6], 0x88);
+    z[b + 6] = _mm512_shuffle_i64x2(y[b + 4], y[b + 6], 0xDD);
+  }
+#pragma GCC unroll 2
+  for (int b = 0; b < 2; ++b) {
+    x[b] = _mm512_shuffle_i64x2(z[b], z[b + 4], 0x88);
+    x[b + 4] = _mm512_shuffle_i64x2(z[b], z[b + 4], 0xDD);
+    x[b + 2] = _mm512_shuffle_i64x2(z[b + 2], z[b + 6], 0x88);
+    x[b + 6] = _mm512_shuffle_i64x2(z[b + 2], z[b + 6], 0xDD);
+  }
+}
+
+// Words (r, c) and (r, c + 1) of planes are two rows of b, 2r and 2r + 1, by two columns: the pairs of bᵀ at depth c/2 of its columns 2r
+// and 2r + 1, but for the order of their halves. So words of 64 bits are transposed, eight by eight.
+void packPlanePairs(const Weights& b, const Piece& piece, uint32_t* out) {
+  constexpr int64_t side = 8;
+  const __m512i order = _mm512_broadcast_i32x4(_mm_setr_epi8(0, 1, 4, 5, 2, 3, 6, 7, 8, 9, 12, 13, 10, 11, 14, 15));
+  for (int64_t done = 0; done < piece.depth; done += lanes) {
+    const int64_t at = piece.top + done, panel = at / tileColumns * tileColumns;
+    const Lines lines = b.lines({piece.column, piece.columns, panel, tileColumns});
+    for (int64_t j = 0; j < piece.columns; j += 2 * side) {
+      const float* from = lines.data + j / 2 * lines.stride + (at - panel);
+      __m512i x[side];
+#pragma GCC unroll 8
+      for (int64_t r = 0; r < side; ++r) {
+        x[r] = _mm512_shuffle_epi8(_mm512_loadu_si512(from + r * lines.stride), order);
+        // The next columns of bᵀ.
+        __builtin_prefetch(from + (r + piece.columns / 2) * lines.stride, 0, 2);
+      }
+      transposeWide(x);
+#pragma GCC unroll 8
+      for (int64_t p = 0; p < side; ++p) _mm512_storeu_si512(out + (done / 2 + p) * tileColumns + j, x[p]);
+    }
+  }
+}
+
 using PairTile = void (*)(int64_t pairs, const uint32_t* a, const uint32_t* b, int64_t bStride, float* c,
                           int64_t cStride, int columns, bool accumulate, Prefetch next);
 
@@ -133,25 +189,55 @@ void multiplyPairs(const float* a, int64_t rows, int64_t first, int64_t last, in
   }
 }
 
+/** Sixteen rows of sixteen words become columns. */
+PUSHFORWARD_INLINE void transposeWords(const uint32_t* from, int64_t stride, uint32_t* to, int64_t toStride) {
+  __m512i even[8], odd[8];  // words 2c and 2c + 1 of rows 2r and 2r + 1 side by side, columns of words of 64 bits
+  const __m512i low = _mm512_setr_epi32(0, 16, 2, 18, 4, 20, 6, 22, 8, 24, 10, 26, 12, 28, 14, 30),
+                high = _mm512_setr_epi32(1, 17, 3, 19, 5, 21, 7, 23, 9, 25, 11, 27, 13, 29, 15, 31);
+#pragma GCC unroll 8
+  for (int r = 0; r < 8; ++r) {
+    const __m512i x = _mm512_loadu_si512(from + 2 * r * stride), y = _mm512_loadu_si512(from + (2 * r + 1) * stride);
+    even[r] = _mm512_permutex2var_epi32(x, low, y);
+    odd[r] = _mm512_permutex2var_epi32(x, high, y);
+  }
+  transposeWide(even);
+  transposeWide(odd);
+#pragma GCC unroll 8
+  for (int c = 0; c < 8; ++c) {
+    _mm512_storeu_si512(to + 2 * c * toStride, even[c]);
+    _mm512_storeu_si512(to + (2 * c + 1) * toStride, odd[c]);
+  }
+}
+
 void packTileRows(Matrix a, int64_t rows, int64_t first, int64_t last, int64_t depth, uint32_t* out) {
-  const int64_t steps = stepCount(depth), pairs = ceilDivide(depth, 2);
+  const int64_t steps = stepCount(depth);
   for (int64_t i = first; i < last; ++i) {
     const int64_t row = i * tilesRows, count = minimum(tilesRows, rows - row);
     uint32_t* block = out + row * steps * stepWords;
-    for (int64_t begin = 0; begin < pairs; begin += stepWords) {
-      uint32_t words[stepWords][tilesRows];  // a step, a column a row
-      const int64_t size = minimum(2 * stepWords, depth - 2 * begin);
-      if (a.columnStride != 1) packPairs(a.at(row, 2 * begin), count, size, words[0], tilesRows);
-      for (int64_t t = 0; t < count; ++t, block += stepWords) {
-        const int64_t present = ceilDivide(size, 2);
-        if (a.columnStride == 1)
-          pairNeighbours(a.at(row + t, 2 * begin).data, size, block);
-        else
-          for (int64_t p = 0; p < present; ++p) block[p] = words[p][t];
-        for (int64_t p = present; p < stepWords; ++p) block[p] = 0;
+    for (int64_t begin = 0; begin < depth; begin += 2 * stepWords, block += count * stepWords) {
+      const int64_t size = minimum(2 * stepWords, depth - begin), present = ceilDivide(size, 2);
+      if (a.columnStride == 1) {
+        for (int64_t t = 0; t < count; ++t) {
+          uint32_t* to = block + t * stepWords;
+          pairNeighbours(a.at(row + t, begin).data, size, to);
+          for (int64_t p = present; p < stepWords; ++p) to[p] = 0;
+        }
+        continue;
       }
+      alignas(64) uint32_t words[stepWords][tilesRows];  // a column a row
+      packPairs(a.at(row, begin), count, size, words[0], tilesRows);
+      for (int64_t p = present; p < stepWords; ++p)
+        for (int64_t t = 0; t < count; ++t) words[p][t] = 0;
+      int64_t t = 0;
+      for (; t + lanes <= count; t += lanes) transposeWords(&words[0][t], tilesRows, block + t * stepWords, stepWords);
+      for (; t < count; ++t)
+        for (int64_t p = 0; p < stepWords; ++p) block[t * stepWords + p] = words[p][t];
     }
   }
+}
+
+void packTileLine(const float* from, float* to) {
+  pairNeighbours(from, 2 * stepWords, reinterpret_cast<uint32_t*>(to));
 }
 
 void multiplyTilePanel(const float* a, int64_t rows, int64_t first, int64_t last, int64_t depth, Panel b,

@@ -59,6 +59,13 @@ struct FloatFormat {
     return {scratch, tileColumns};
   }
 
+  /** The same of a rademacher tangent, from words [piece.depth][4] of the block of columns that the piece lies in. */
+  static Panel signPanel(const uint32_t* words, const Piece& piece, float* scratch) {
+    expandSigns(words, 4, piece.column % signColumns, piece.depth, piece.columns, scratch, tileColumns);
+    padPanel(scratch, piece.columns, piece.depth);
+    return {scratch, tileColumns};
+  }
+
   /** Where a piece of w lies, to be fetched ahead. */
   static Lines linesOf(const Weights& w, const Piece& piece) { return piece.columns > 0 ? w.lines(piece) : Lines{}; }
 

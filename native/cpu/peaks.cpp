@@ -120,8 +120,8 @@ Peaks measuredPeaks(const Device& device) {
   if (device.precision == Precision::bf16 && set == "avx512bf16") product = "peak_dots";
   if (device.precision == Precision::bf16 && set == "amx") product = "peak_tiles";
   const double threads = device.threads;
-  return {peak(product) * threads, peak("peak_words") * threads, bytes(nearFloats) * threads, bytes(farFloats) * threads,
-          secondLevelBytes() * threads};
+  return {peak(product) * threads, peak("peak_words") * threads, bytes(nearFloats) * threads,
+          bytes(farFloats) * threads, secondLevelBytes() * threads};
 }
 
 }  // namespace pushforward

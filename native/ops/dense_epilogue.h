@@ -10,6 +10,7 @@
 namespace pushforward::cpu::PUSHFORWARD_ISA {
 
 constexpr int64_t epilogueRows = 128;
+constexpr int64_t ahead = 8;  // rows of ẏ, from one that is fetched to one that is written
 
 struct DenseCall {
   const DenseParameters& p;
@@ -123,6 +124,8 @@ static void finishPrimal(const DenseCall& d, const Products& products, int64_t r
     for (int64_t t = 0; t < count; ++t)
       for (int64_t j = 0; j < columns; j += lanes) {
         const float* from = products.z + (i + t) * products.stride + j;
+        // Rows of y lie a page or so apart, where no hardware prefetcher follows.
+        if (p.packedY == 0) __builtin_prefetch(d.y + (row + i + t) * p.out + column + j, 1);
         Float value = empty ? Float{} : loadFirst(from, columns - j);
         if (bias) value = value + loadFirst(d.b + column + j, columns - j);
         if (direct)
@@ -180,6 +183,7 @@ static void finishTangent(const DenseCall& d, const Products& products, int64_t 
     const float* from = products.dots + k * products.direction + i * products.stride;
     alignas(64) float to[tileColumns];
     for (int64_t j = 0; j < columns; j += lanes) {
+      if (p.packedYDot == 0) __builtin_prefetch(d.yDot + (k * p.rows + row + i + ahead) * p.out + column + j, 1);
       Float sum = ready ? loadFirst(from + j, columns - j) : Float{};
       for (int64_t q = 0; q < rank; ++q) {
         const int64_t f = k * rank + q;

@@ -45,7 +45,11 @@ void packLines(Matrix lines, int64_t count, int64_t depth, float* out, int64_t o
   if (step == 1)
     for (; i + 4 <= count; i += 4) {
       int64_t p = 0;
-      for (; p + 4 <= depth; p += 4) transposeQuad(from + i * line + p, line, out + i + p * outStride, outStride);
+      for (; p + 4 <= depth; p += 4) {
+        // The next four lines, a page or so on, where no hardware prefetcher follows: one cache line of one of them.
+        __builtin_prefetch(from + (i + 4 + p / 4 % 4) * line + p / 16 * 16);
+        transposeQuad(from + i * line + p, line, out + i + p * outStride, outStride);
+      }
       for (; p < depth; ++p)
         for (int64_t t = 0; t < 4; ++t) out[i + t + p * outStride] = from[(i + t) * line + p];
     }

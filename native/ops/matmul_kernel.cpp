@@ -8,9 +8,14 @@
 
 namespace pushforward::cpu::PUSHFORWARD_ISA {
 
-// Rows of A packed at once (128 KB with their panel's depth) and columns of a task: packing a row costs as much as
-// about 12 columns.
+// Rows of A packed at once, 128 KB with their panel's depth; a single thread takes as many as a Format finishes together, so that B is packed
+// once for them.
 constexpr int64_t packedRows = 128;
+template <class Format>
+static int64_t rowsTogetherOf(int64_t threads) {
+  return threads > 1 ? packedRows : Format::finishedRows;
+}
+// Columns of a task: packing a row costs as much as about 12.
 constexpr int64_t taskColumns = 1024;
 
 static int64_t batchCount(const MatmulParameters& p) {
@@ -19,17 +24,31 @@ static int64_t batchCount(const MatmulParameters& p) {
   return count;
 }
 
-/** Packed rows of a thread; a panel follows them. A whole batch may be the rows of one product. */
+/** Depth of A that is packed at once. */
 template <class Format>
-static int64_t packedFloats(const MatmulParameters& p) {
-  const int64_t rows = minimum(maximum(p.m, 1) * maximum(batchCount(p), 1), packedRows);
-  return roundUp(Format::floats(rows, minimum(p.k, panelDepth)), 16);
+static int64_t packedDepth(int64_t rows, int64_t k) {
+  if (!Format::apart) return minimum(k, panelDepth);
+  return minimum(k, maximum(Format::packedFloats / maximum(Format::floats(rows, panelDepth), 1), 1) * panelDepth);
 }
+
+/** What a thread has: packed rows, a panel, and results that are kept apart. A whole batch may be the rows of one product. */
+template <class Format>
+struct Room {
+  int64_t rows, packed;
+
+  Room(const MatmulParameters& p, int64_t threads) {
+    rows = minimum(maximum(p.m, 1) * maximum(batchCount(p), 1), rowsTogetherOf<Format>(threads));
+    const int64_t piece = Format::floats(rows, minimum(p.k, panelDepth));
+    packed = Format::apart ? minimum(Format::floats(rows, p.k), maximum(Format::packedFloats, piece)) : piece;
+    packed = roundUp(packed, 16);
+  }
+  int64_t floats() const { return packed + panelFloats + (Format::apart ? rows * tileColumns : 0); }
+};
 
 template <class Format>
 static size_t matmulScratch(const void* parameters, int threads) {
   return static_cast<size_t>(4 * threads *
-                             (packedFloats<Format>(*static_cast<const MatmulParameters*>(parameters)) + panelFloats));
+                             Room<Format>(*static_cast<const MatmulParameters*>(parameters), threads).floats());
 }
 
 /** B: b, or columns of a weight that lies in panels. */
@@ -56,6 +75,13 @@ struct Right {
   }
 };
 
+PUSHFORWARD_INLINE void copyRows(const float* from, int64_t fromStride, int64_t rows, int64_t columns, float* to,
+                                 int64_t toStride) {
+  for (int64_t i = 0; i < rows; ++i)
+    for (int64_t j = 0; j < columns; j += lanes)
+      storeFirst(to + i * toStride + j, loadFirst(from + i * fromStride + j, columns - j), columns - j);
+}
+
 /** y [rows, columns] = A B; scratch holds the packed rows, then a panel. */
 template <class Format>
 static void multiplyTask(Matrix a, const Right<Format>& right, int64_t rows, int64_t columns, int64_t k, float* y,
@@ -69,6 +95,33 @@ static void multiplyTask(Matrix a, const Right<Format>& right, int64_t rows, int
       const Panel b = right.panelOf(Format::blocks(rows) == 1, {begin, depth, j, width}, panel);
       Format::multiply(packed, rows, 0, Format::blocks(rows), depth, b, width, y + j, yStride, begin > 0,
                        right.next({begin, depth, j + width, minimum(tileColumns, columns - j - width)}));
+    }
+  }
+  Format::end();
+}
+
+/** The same; results of a panel of columns are summed in `apart` [rows, tileColumns], for all the depth that is packed at once. */
+template <class Format>
+static void multiplyTaskApart(Matrix a, const Right<Format>& right, int64_t rows, int64_t columns, int64_t k, float* y,
+                              int64_t yStride, float* packed, float* panel, float* apart) {
+  const int64_t deep = packedDepth<Format>(rows, k), blocks = Format::blocks(rows);
+  Format::begin();
+  for (int64_t begin = 0; begin < k; begin += deep) {
+    const int64_t end = minimum(begin + deep, k);
+    for (int64_t top = begin; top < end; top += panelDepth)
+      Format::packRows(a.at(0, top), rows, 0, blocks, minimum(panelDepth, end - top),
+                       packed + Format::floats(rows, top - begin));
+    for (int64_t j = 0; j < columns; j += tileColumns) {
+      const int64_t width = minimum(tileColumns, columns - j);
+      if (begin > 0) copyRows(y + j, yStride, rows, width, apart, tileColumns);
+      for (int64_t top = begin; top < end; top += panelDepth) {
+        const int64_t depth = minimum(panelDepth, end - top);
+        const Panel b = right.panelOf(blocks == 1, {top, depth, j, width}, panel);
+        Format::multiply(packed + Format::floats(rows, top - begin), rows, 0, blocks, depth, b, roundUp(width, lanes),
+                         apart, tileColumns, top > 0,
+                         right.next({top, depth, j + width, minimum(tileColumns, columns - j - width)}));
+      }
+      copyRows(apart, tileColumns, rows, width, y + j, yStride);
     }
   }
   Format::end();
@@ -119,16 +172,18 @@ static void matmul(const KernelCall& call) {
   if (swapped) n = m, m = 1;
 
   const int64_t threads = call.parallel == nullptr ? 1 : call.parallel->threads;
-  const int64_t rowTiles = ceilDivide(m, packedRows), rowSize = ceilDivide(m, rowTiles);
+  const int64_t rowTiles = ceilDivide(m, rowsTogetherOf<Format>(threads)), rowSize = ceilDivide(m, rowTiles);
   int64_t columnSize = minimum(roundUp(n, tileColumns), taskColumns);
   while (threads > 1 && columnSize > 4 * tileColumns && batch * rowTiles * ceilDivide(n, columnSize) < 4 * threads)
     columnSize = roundUp(columnSize / 2, tileColumns);
   const int64_t columnTiles = ceilDivide(n, columnSize), tiles = rowTiles * columnTiles;
-  const int64_t total = batch * tiles, packedSize = packedFloats<Format>(p);
+  const int64_t total = batch * tiles;
+  const Room<Format> room(p, threads);
   // A task shorter than 20 µs is not worth waking a thread for.
   const int64_t group = maximum(1, 1000000 / maximum(1, rowSize * columnSize * k));
   parallelFor(call, ceilDivide(total, group), [&](int64_t task, int thread) {
-    float* packed = static_cast<float*>(call.scratch) + thread * (packedSize + panelFloats);
+    float* packed = static_cast<float*>(call.scratch) + thread * room.floats();
+    float *panel = packed + room.packed, *apart = panel + panelFloats;
     for (int64_t index = task * group; index < minimum(total, (task + 1) * group); ++index) {
       const int64_t t = index / tiles, row = index % tiles / columnTiles * rowSize,
                     column = index % columnTiles * columnSize;
@@ -141,9 +196,12 @@ static void matmul(const KernelCall& call) {
       float* to = y + t * m * n + row * n + column;
       if (m == 1 && !panels)
         Format::multiplyRow(left.data, left.columnStride, right, columns, k, to);
+      else if (Format::apart)
+        multiplyTaskApart<Format>(left, {right, panels ? &weights : nullptr, p.transposeB != 0, column}, rows, columns,
+                                  k, to, n, packed, panel, apart);
       else
         multiplyTask<Format>(left, {right, panels ? &weights : nullptr, p.transposeB != 0, column}, rows, columns, k,
-                             to, n, packed, packed + packedSize);
+                             to, n, packed, panel);
     }
   });
 }

@@ -11,7 +11,7 @@ template <class Self>
 struct Bf16Format {
   static constexpr int64_t packedFloats = cachedFloats, finishedRows = rowsTogether;
   static constexpr int64_t blockRows = tileRows;
-  static constexpr bool narrow = false;
+  static constexpr bool narrow = false, apart = false;
   static void begin() {}
   static void end() {}
   static constexpr bool reads(WeightLayout) { return false; }
@@ -134,6 +134,7 @@ struct TileFormat : PairsFormat<TileFormat> {
   // Processors with AMX have L2 caches of 2 MB; products of 128 rows take less time than a weight's way from L3.
   static constexpr int64_t packedFloats = 2 * cachedFloats, finishedRows = 4 * rowsTogether;
   static constexpr int64_t blockRows = tilesRows;
+  static constexpr bool apart = true;
   static void begin() { AmxTiles::configure(); }
   static void end() { AmxTiles::release(); }
   static Panel panelOfWords(const Lines& lines, const Piece& piece, float* scratch) {

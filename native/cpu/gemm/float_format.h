@@ -15,6 +15,7 @@ constexpr int64_t rowsTogether = 128;
 struct FloatFormat {
   static constexpr int64_t packedFloats = cachedFloats, finishedRows = rowsTogether;
   static constexpr bool narrow = true;  // multiplyNarrow does
+  static constexpr bool apart = false;  // whether results must not lie in rows a page apart
   /** Whether weights that lie so are read where they lie, however deep a piece is. */
   static constexpr bool reads(WeightLayout layout) { return layout == WeightLayout::panels; }
 

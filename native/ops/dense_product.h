@@ -161,6 +161,12 @@ static void multiplyColumns(const DenseCall& d, const Chunk& chunk, Share share,
   // With a single block of rows an element of w is read once anyway.
   const bool once = parts == 1 && Format::blocks(partOf(d, chunk, 0).rows) == 1;
   const int64_t most = pieceDepth<Format>(d, chunk);
+  const auto shareOf = [&](const Part& part) {
+    const int64_t blocks = Format::blocks(part.rows);
+    return share.end(blocks) - share.begin(blocks);
+  };
+  int64_t sharers = 0;
+  for (int64_t i = 0; i < parts; ++i) sharers += shareOf(partOf(d, chunk, i));
   // Apart there is room beyond the last column.
   const int64_t written = products.apart ? roundUp(columns, lanes) : columns;
   for (int64_t offset = 0; offset < depth; offset += most) {
@@ -170,7 +176,7 @@ static void multiplyColumns(const DenseCall& d, const Chunk& chunk, Share share,
     const Piece next = end < begin + depth
                            ? Piece{end, minimum(most, begin + depth - end), column, columns}
                            : Piece{begin, most, column + columns, minimum(tileColumns, out - column - columns)};
-    const auto multiply = [&](const Part& part, const Panel& b, float* to, bool accumulate, const Lines& fetch) {
+    const auto multiply = [&](const Part& part, const Panel& b, float* to, bool accumulate, const NextPanel& fetch) {
       const int64_t blocks = Format::blocks(part.rows);
       Format::multiply(packedPart<Format>(d, chunk, part, begin, piece.top, piece.depth), part.rows,
                        share.begin(blocks), share.end(blocks), piece.depth, b, written, to, products.stride, accumulate,
@@ -178,10 +184,12 @@ static void multiplyColumns(const DenseCall& d, const Chunk& chunk, Share share,
     };
     const Weights w = weightsOf(d);
     const Panel b = Format::panelOf(w, piece, once, panel);
+    NextPanel ahead{Format::linesOf(w, next), 0, sharers};
     for (int64_t i = 0; i < parts; ++i) {
       const Part part = partOf(d, chunk, i);
       float* to = part.direction < 0 ? products.z : products.dots + part.direction * products.direction;
-      multiply(part, b, to, piece.top > 0, i == 0 ? Format::linesOf(w, next) : Lines{});
+      multiply(part, b, to, piece.top > 0, ahead);
+      ahead.before += shareOf(part);
     }
     if (!d.denseTangent || !chunk.primal) continue;
     const Part part = partOf(d, chunk, 0);
@@ -190,7 +198,8 @@ static void multiplyColumns(const DenseCall& d, const Chunk& chunk, Share share,
       const bool accumulate = d.stacked || piece.top > 0;
       const Weights wDot = {d.wDot + k * in * out, in, out};
       if (p.wDot.kind == TangentKind::given)
-        multiply(part, Format::panelOf(wDot, piece, once, panel), to, accumulate, Format::linesOf(wDot, next));
+        multiply(part, Format::panelOf(wDot, piece, once, panel), to, accumulate,
+                 NextPanel{Format::linesOf(wDot, next)});
       else if (signWords(p) > 0)
         multiply(part, Format::signPanel(signsOf(d, panel) + 4 * (k * depth + offset), piece, panel), to, accumulate,
                  {});

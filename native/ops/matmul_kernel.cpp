@@ -66,12 +66,12 @@ struct Right {
     return transposed ? Format::panelOfTransposed(*weights, own, scratch)
                       : Format::panelOf(*weights, own, once, scratch);
   }
-  Lines next(const Piece& piece) const {
+  NextPanel next(const Piece& piece) const {
     if (piece.columns <= 0) return {};
     if (weights != nullptr && !transposed)
-      return Format::linesOf(*weights, {piece.top, piece.depth, column + piece.column, piece.columns});
+      return {Format::linesOf(*weights, {piece.top, piece.depth, column + piece.column, piece.columns})};
     if (weights != nullptr || b.columnStride != 1) return {};
-    return {b.at(piece.top, piece.column).data, b.rowStride, piece.columns};
+    return {{b.at(piece.top, piece.column).data, b.rowStride, piece.columns}};
   }
 };
 

@@ -89,20 +89,22 @@ static void multiplyTiles(int64_t rows, int64_t steps, const uint32_t* a, const 
 
 /**
  * Blocks [first, last) of 32 rows each: c (+)= a b for `depth` of depth. Block i of a begins at row 32·i; b is one panel of
- * pairs, padded to whole steps. `next`, which may be nothing, is a panel of the same size that will be read after it.
+ * pairs, padded to whole steps. `next`, which may be nothing, is a panel of the same size that will be read after it; all
+ * blocks that multiply b, `blocks` if more than these, fetch it together, `before` of them in other calls.
  */
 template <class Tiles>
 static void multiplyTileBlocks(const uint32_t* a, int64_t rows, int64_t first, int64_t last, int64_t depth,
                                const uint32_t* b, int64_t columns, float* c, int64_t cStride, bool accumulate,
-                               const uint32_t* next = nullptr) {
+                               const uint32_t* next = nullptr, int64_t before = 0, int64_t blocks = 0) {
   constexpr int64_t together = 32, words = 16;
   const int64_t steps = (depth + together - 1) / together;
   // A step's 32 lines of it, shared out among the blocks.
-  const int64_t lines = next == nullptr ? 0 : (together + last - first - 1) / (last - first);
+  const int64_t sharers = blocks > last - first ? blocks : last - first;
+  const int64_t lines = next == nullptr ? 0 : (together + sharers - 1) / sharers;
   for (int64_t i = first; i < last; ++i) {
     const int64_t row = i * together, count = rows - row < together ? rows - row : together;
     multiplyTiles<Tiles>(count, steps, a + row * steps * words, b, columns, c + row * cStride, cStride, accumulate,
-                         next + (i - first) * steps * lines * words, lines);
+                         next + (before + i - first) * steps * lines * words, lines);
   }
 }
 

@@ -53,7 +53,7 @@ void packPlanePairs(const Weights& b, const Piece& piece, uint32_t* out);
 
 /** As multiplyPanel: rows and panel are pairs; VDPBF16PS. */
 void multiplyPairs(const float* a, int64_t rows, int64_t first, int64_t last, int64_t depth, Panel b, int64_t columns,
-                   float* c, int64_t cStride, bool accumulate, const Lines& next);
+                   float* c, int64_t cStride, bool accumulate, const NextPanel& next);
 
 /** Rows and words that AMX takes at once: blocks of tilesRows rows, steps of 16 pairs of depth. */
 constexpr int64_t tilesRows = 32, stepWords = 16;
@@ -74,7 +74,7 @@ void packTileLine(const float* from, float* to);
 
 /** As multiplyPanel: rows by packTileRows, a panel of pairs whose depth is padded to whole steps; TDPBF16PS. */
 void multiplyTilePanel(const float* a, int64_t rows, int64_t first, int64_t last, int64_t depth, Panel b,
-                       int64_t columns, float* c, int64_t cStride, bool accumulate, const Lines& next);
+                       int64_t columns, float* c, int64_t cStride, bool accumulate, const NextPanel& next);
 #endif
 
 }  // namespace pushforward::cpu::PUSHFORWARD_ISA

@@ -70,7 +70,7 @@ struct RoundedFormat : Bf16Format<RoundedFormat> {
     return {scratch, tileColumns};
   }
   static void multiply(const float* a, int64_t rows, int64_t first, int64_t last, int64_t depth, const Panel& b,
-                       int64_t columns, float* c, int64_t cStride, bool accumulate, const Lines& next) {
+                       int64_t columns, float* c, int64_t cStride, bool accumulate, const NextPanel& next) {
     multiplyPanel(a, rows, first, last, depth, b, columns, c, cStride, accumulate, next);
   }
 };
@@ -124,7 +124,7 @@ struct PairFormat : PairsFormat<PairFormat> {
   }
   static void padPairs(float* panel, int64_t columns, int64_t depth) { padPanel(panel, columns, ceilDivide(depth, 2)); }
   static void multiply(const float* a, int64_t rows, int64_t first, int64_t last, int64_t depth, const Panel& b,
-                       int64_t columns, float* c, int64_t cStride, bool accumulate, const Lines& next) {
+                       int64_t columns, float* c, int64_t cStride, bool accumulate, const NextPanel& next) {
     multiplyPairs(a, rows, first, last, depth, b, columns, c, cStride, accumulate, next);
   }
 };
@@ -158,7 +158,7 @@ struct TileFormat : PairsFormat<TileFormat> {
       store(panel + i, Float{});
   }
   static void multiply(const float* a, int64_t rows, int64_t first, int64_t last, int64_t depth, const Panel& b,
-                       int64_t columns, float* c, int64_t cStride, bool accumulate, const Lines& next) {
+                       int64_t columns, float* c, int64_t cStride, bool accumulate, const NextPanel& next) {
     multiplyTilePanel(a, rows, first, last, depth, b, columns, c, cStride, accumulate, next);
   }
 };

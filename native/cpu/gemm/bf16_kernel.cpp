@@ -177,7 +177,7 @@ static PairTile pairTileOf(int64_t count, int64_t columns) {
 }
 
 void multiplyPairs(const float* a, int64_t rows, int64_t first, int64_t last, int64_t depth, Panel b, int64_t columns,
-                   float* c, int64_t cStride, bool accumulate, const Lines& next) {
+                   float* c, int64_t cStride, bool accumulate, const NextPanel& next) {
   const int64_t pairs = ceilDivide(depth, 2);
   for (int64_t i = first; i < last; ++i) {
     const int64_t row = blockBegin(rows, i), count = blockBegin(rows, i + 1) - row;
@@ -241,11 +241,11 @@ void packTileLine(const float* from, float* to) {
 }
 
 void multiplyTilePanel(const float* a, int64_t rows, int64_t first, int64_t last, int64_t depth, Panel b,
-                       int64_t columns, float* c, int64_t cStride, bool accumulate, const Lines& next) {
-  const bool whole = next.count == tileColumns && next.stride == tileColumns;
+                       int64_t columns, float* c, int64_t cStride, bool accumulate, const NextPanel& next) {
+  const bool whole = next.lines.count == tileColumns && next.lines.stride == tileColumns;
   multiplyTileBlocks<AmxTiles>(reinterpret_cast<const uint32_t*>(a), rows, first, last, depth,
                                reinterpret_cast<const uint32_t*>(b.data), columns, c, cStride, accumulate,
-                               whole ? reinterpret_cast<const uint32_t*>(next.data) : nullptr);
+                               whole ? reinterpret_cast<const uint32_t*>(next.lines.data) : nullptr, next.before, next.blocks);
 }
 
 #endif

@@ -71,7 +71,7 @@ struct FloatFormat {
   static Lines linesOf(const Weights& w, const Piece& piece) { return piece.columns > 0 ? w.lines(piece) : Lines{}; }
 
   static void multiply(const float* a, int64_t rows, int64_t first, int64_t last, int64_t depth, const Panel& b,
-                       int64_t columns, float* c, int64_t cStride, bool accumulate, const Lines& next) {
+                       int64_t columns, float* c, int64_t cStride, bool accumulate, const NextPanel& next) {
     multiplyPanel(a, rows, first, last, depth, b, columns, c, cStride, accumulate, next);
   }
 

@@ -45,14 +45,26 @@ struct Lines {
 };
 
 /**
- * What block `index` of `count`, of `steps` steps each, fetches of as many rows of `next`; where there is nothing, the
- * tile asks again for what it `has`. All blocks fetch alike, a line in 32 cycles or so: loads from L2 wait for the same
+ * What will be read after a panel, which all `blocks` of rows that multiply the panel fetch together; `before` of them
+ * came in other calls. 0 blocks: those of one call do.
+ */
+struct NextPanel {
+  Lines lines;
+  int64_t before = 0, blocks = 0;
+};
+
+/**
+ * What block `index` of the `count` of a call, of `steps` steps each, fetches of as many rows of `next`; where there is
+ * nothing, the tile asks again for what it `has`. All blocks fetch alike, a line in 32 cycles or so: loads from L2 wait for the same
  * line buffers, 16 on Intel, which a line from L3 in 14 cycles keeps full (float32, 65 rows, depth 1024, on an Intel
  * Xeon of 158 GFLOP/s at most in the median: 123 when the first two blocks fetched everything, 158 so).
  */
-PUSHFORWARD_INLINE Prefetch fetchOf(const Lines& next, int64_t index, int64_t count, int64_t steps, const float* has) {
+PUSHFORWARD_INLINE Prefetch fetchOf(const NextPanel& ahead, int64_t index, int64_t count, int64_t steps, const float* has) {
   constexpr int64_t line = 16;  // floats; a row has at most two
+  const Lines& next = ahead.lines;
   if (next.count == 0) return {has, 0, 0};
+  index += ahead.before;
+  count = maximum(ahead.blocks, count);
   if (next.stride == next.count) {
     const int64_t share = ceilDivide(next.stride, count);
     return {next.data + index * share * steps, share, share > line ? line : 0};
@@ -101,11 +113,10 @@ struct Panel {
 };
 
 /**
- * c (+)= A B for blocks [first, last) of `rows`: a packed by packRows. `next`, which may be nothing, is what will be
- * read after this panel.
+ * c (+)= A B for blocks [first, last) of `rows`: a packed by packRows.
  */
 void multiplyPanel(const float* a, int64_t rows, int64_t first, int64_t last, int64_t depth, Panel b, int64_t columns,
-                   float* c, int64_t cStride, bool accumulate, const Lines& next);
+                   float* c, int64_t cStride, bool accumulate, const NextPanel& next);
 
 /**
  * c (+)= A B for so few columns (at most `lanes`) that packing A would cost more than multiplying it: a row by row as it

@@ -105,7 +105,7 @@ static constexpr Tiles tiles;
 static_assert(tileVectors == 2, "what the table holds");
 
 void multiplyPanel(const float* a, int64_t rows, int64_t first, int64_t last, int64_t depth, Panel b, int64_t columns,
-                   float* c, int64_t cStride, bool accumulate, const Lines& next) {
+                   float* c, int64_t cStride, bool accumulate, const NextPanel& next) {
   const int64_t vectors = ceilDivide(columns, lanes);
   for (int64_t i = first; i < last; ++i) {
     const int64_t row = blockBegin(rows, i), count = blockBegin(rows, i + 1) - row;

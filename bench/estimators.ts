@@ -1,5 +1,4 @@
 // Test error by gradient estimator, each at its own tuned rate: after a fixed number of epochs, and after as many steps as fit in a fixed time.
-
 import { ops } from '../src/ops/index.ts';
 import { cosine } from '../src/schedules.ts';
 import { Trainer } from '../src/trainer/trainer.ts';
@@ -38,6 +37,7 @@ function trainerOf(study: Study, method: Method, rate: number, steps: number, se
     loss: ops.softmaxCrossEntropy,
     gradient: method.gradient,
     optimizer: study.optimizer(cosine(rate, steps)),
+    device: 'cpu',
     threads: 1,
     precision: study.precision,
     seed,
@@ -146,7 +146,7 @@ async function measure({ name, study, sets }: Loaded): Promise<void> {
     await train(trainer, study, sets.test, steps);
     return (performance.now() - start) / steps;
   });
-  const [first = []] = transposed(await interleaved(timed, 1, 2));
+  const first = (await interleaved(timed, 1, 2)).map(([time]) => time as number);
   const steps = first.map((time) => Math.max(1, Math.round(millisecondsPerTurn / time)));
   const turn = first.reduce((sum, time, i) => sum + time * (steps[i] as number), 0);
   const rounds = Math.min(101, Math.max(3, Math.floor((secondsInAll * 1000) / turn)));
@@ -165,10 +165,6 @@ async function measure({ name, study, sets }: Loaded): Promise<void> {
   for (const trainer of trainers) trainer.dispose();
   record({ study: name, machine: machine(), milliseconds });
   console.log(name, rounds, 'rounds', milliseconds);
-}
-
-function transposed(rows: readonly (readonly number[])[]): number[][] {
-  return (rows[0] ?? []).map((_, column) => rows.map((row) => row[column] as number));
 }
 
 async function write(loaded: Loaded): Promise<void> {
@@ -200,6 +196,9 @@ export async function estimatorsBenchmark(flags: readonly string[]): Promise<voi
   const value = (flag: string): string | undefined =>
     flags.includes(flag) ? flags[flags.indexOf(flag) + 1] : undefined;
   const [onlyStudy, onlyMethod, onlySeed] = [value('--study'), value('--method'), value('--seed')];
+  if (onlyStudy !== undefined && !Object.hasOwn(studies, onlyStudy)) {
+    throw new Error(`bench: expected --study ${Object.keys(studies).join(', ')} but received ${onlyStudy}`);
+  }
   for (const [name, study] of Object.entries(studies)) {
     if (onlyStudy !== undefined && onlyStudy !== name) continue;
     const loaded = await load(name, study);

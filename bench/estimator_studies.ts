@@ -60,7 +60,7 @@ const plain: Study['methods'] = {
 };
 
 export const studies: Readonly<Record<string, Study>> = {
-  mlp256: { ...shared, ...mlp(256), epochs: 10, tuningEpochs: 5, seconds: 10, seeds: 3 },
+  mlp256: { ...shared, ...mlp(256), epochs: 10, tuningEpochs: 10, seconds: 10, seeds: 3 },
   mlp512: {
     ...shared,
     ...mlp(512),
@@ -74,7 +74,7 @@ export const studies: Readonly<Record<string, Study>> = {
     ...shared,
     ...mlp(1024),
     methods: those((name) => !left.includes(name)),
-    epochs: 2,
+    epochs: 1,
     tuningEpochs: 1,
     seconds: 10,
     seeds: 2,
@@ -86,12 +86,12 @@ export const studies: Readonly<Record<string, Study>> = {
     methods: those((name) => !left.includes(name) && name !== 'per example, rank one'), // refused by a convolution
     examples: 6_000,
     precision: 'bf16',
-    batchSize: 64,
-    epochs: 2,
+    batchSize: 32,
+    epochs: 1,
     tuningEpochs: 1,
     seconds: 15,
     seeds: 1,
   },
   weights: { ...shared, ...mlp(256), methods: plain, epochs: 50, tuningEpochs: 10, seconds: 60, seeds: 2 },
-  fashion: { ...shared, ...mlp(256), data: 'Fashion-MNIST', epochs: 5, tuningEpochs: 3, seconds: 10, seeds: 2 },
+  fashion: { ...shared, ...mlp(256), data: 'Fashion-MNIST', epochs: 5, tuningEpochs: 5, seconds: 10, seeds: 2 },
 };

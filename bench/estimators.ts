@@ -176,7 +176,7 @@ async function write(loaded: Loaded): Promise<void> {
   const head = [
     'estimator',
     'rate',
-    `test error, %, ${study.epochs} epochs, by seed (mean)`,
+    `test error, %, ${study.epochs} epoch${study.epochs === 1 ? '' : 's'}, by seed (mean)`,
     'a step, ms (least)',
     `test error, %, ${study.seconds} s (epochs)`,
     'tape + workspace, MiB',

@@ -1,5 +1,6 @@
 // Benchmarks are not run by the tests, but they start: at tiny sizes, writing nothing.
 import { execFile } from 'node:child_process';
+import { readFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { test } from 'uvu';
@@ -36,6 +37,12 @@ test('deep: times and denormals', async () => {
   const text = await bench('deep', '64', 'denormals', '--layers', '3', '--width', '32');
   assert.match(text, /\| backprop, checkpointed \| [\d.]+ \| [\d.]+ \| [\d.]+ \| \d+ % \|/);
   assert.match(text, /\| rank one \| [\d.]+ \| [\d.]+ \| [\d.]+ \|/);
+});
+
+test('estimators: what is on file is not run again, and is what the document says', async () => {
+  const row = (await bench('estimators', '--study', 'mlp256', '--method', 'backprop')).trim();
+  assert.match(row, /^backprop \| [\d.]+ \| ([\d.]+, ){2}[\d.]+ \([\d.]+\) \| .+ \| [\d.]+$/);
+  assert.ok((await readFile(`${root}/docs/estimators.md`, 'utf8')).includes(`\n| ${row} |\n`), row);
 });
 
 test('another word is refused', async () => {

@@ -45,6 +45,34 @@ const estimators = {
   'four gaussian directions': forwardGradient({ sampler: gaussian(), directions: 4 }),
 };
 
+const projection = { directions: 60, combine: 'projection' } as const;
+for (const sampler of [gaussian(), sphere()])
+  test(`projection, ${sampler.kind}: the predicted error within 5 %, by parameter and in all`, async () => {
+    const each = trainer(forwardGradient({ sampler, ...projection }));
+    const { total, parameters } = await each.diagnose({ inputs, targets }, { samples: 4_000 });
+    for (const [what, { relativeVariance, predicted }] of Object.entries({ total, ...parameters })) {
+      const ratio = relativeVariance / (predicted as number);
+      assert.ok(Math.abs(ratio - 1) < 0.05, `${what}: ${relativeVariance} of ${predicted}`);
+    }
+    assert.ok(Math.abs((total.predicted as number) - (1 - 60 / total.size)) < 1e-12, `${total.predicted}`);
+    each.dispose();
+  });
+
+test('what has no formula in products of c and v is measured alone', async () => {
+  for (const options of [
+    { sampler: rademacher(), ...projection },
+    { clip: 1 },
+    { perExample: true },
+    { perturb: 'activations' },
+  ] as const) {
+    const each = trainer(forwardGradient(options));
+    const { total } = await each.diagnose({ inputs, targets }, { samples: 2 });
+    assert.not('predicted' in total, JSON.stringify(options));
+    assert.ok(total.relativeVariance > 0);
+    each.dispose();
+  }
+});
+
 // Of 40,000 samples the mean of c²‖v‖², of relative deviation about √2, has a standard error of 0.7 %.
 for (const [name, gradient] of Object.entries(estimators))
   test(`${name}: the measured variance is the predicted one within 5 %, by parameter and in all`, async () => {

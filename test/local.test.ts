@@ -731,6 +731,38 @@ test('forward gradients of weights keep no tape; no cotangent passes from block 
   assert.is(await products(true), 3);
 });
 
+test('forward only: whatever is estimated without backprop, no cotangent passes a layer; exactLast pulls the losses back', async () => {
+  const model = (): Model =>
+    nn.sequential(
+      nn.block(nn.dense(32, { activation: 'relu' }), nn.dense(32, { activation: 'relu' }), {
+        loss: nn.localHead({ outputs: 4, groups: 2 }),
+      }),
+      nn.dense(32, { activation: 'relu' }),
+      nn.dense(4),
+    );
+  const forward = {
+    ...Object.fromEntries(
+      [gaussian(), rademacher(), sphere(), lowRank({ rank: 2 })].map((sampler) => [
+        sampler.kind,
+        forwardGradient({ sampler, directions: 2 }),
+      ]),
+    ),
+    'per example': estimators['per example'] as GradientEstimator,
+    spsa: spsa(),
+    activities: estimators.activities as GradientEstimator,
+    exactLast: estimators['activities, exactLast'] as GradientEstimator,
+    backprop: backprop(),
+  };
+  for (const [name, gradient] of Object.entries(forward)) {
+    using trainer = trainerOf({ ...mlp, model }, gradient, { device: 'cpu' });
+    await trainer.step({ inputs: tensor(normals(B * 3, 1), [B, 3]), targets: labels });
+    const kernels = [...trainer.describe().matchAll(/^\d+ +(\w+)/gm)].map(([, kernel]) => kernel as string);
+    const cotangents = kernels.filter((kernel) => /matmul|pullback|scatter/.test(kernel));
+    assert.is(cotangents.length > 0, name === 'backprop', `${name}: ${kernels.join(' ')}`);
+    assert.is(kernels.includes('unpick'), name === 'exactLast' || name === 'backprop', `${name}: ${kernels.join(' ')}`);
+  }
+});
+
 // ---- refusals ----------------------------------------------------------------------------------------------------------------------
 
 // biome-ignore lint/suspicious/noExplicitAny: what the types forbid

@@ -62,16 +62,33 @@ function predictedVariance(
   const { perturb, perExample, combine, clip, controlVariate }: Partial<ForwardGradientSettings> =
     estimator.kind === 'spsa' ? {} : estimator.options;
   if (perturb === 'activations' || perExample) return undefined; // it depends on the gradients of single examples
-  if (combine === 'projection' || clip !== undefined) return undefined; // not linear in the products of c and v
+  if (clip !== undefined) return undefined; // not linear in the products of c and v
   if (controlVariate !== undefined) return undefined; // it depends on what s has become
   const { kind, rank = 1 } = sampler;
   const norm = (products: readonly Products[]): number => products.reduce((sum, { exact }) => sum + mean(exact), 0);
+  const sizes = (products: readonly Products[]): number => products.reduce((sum, { size }) => sum + size, 0);
+  if (combine === 'projection') {
+    if (kind !== 'gaussian' && kind !== 'sphere') return undefined; // their span has preferred directions
+    return projectionVariance(sizes(all), directions, norm(all), sizes(part), norm(part));
+  }
   const moment = ({ isVector }: Products): number =>
     kind === 'rademacher' || (kind === 'lowRank' && isVector) ? 0 : kind === 'lowRank' ? 2 * (1 - 1 / rank) : 2;
-  const n = all.reduce((sum, { size }) => sum + size, 0);
+  const n = sizes(all);
   const shrink = kind === 'sphere' ? n / (n + 2) : 1;
   const second = part.reduce((sum, each) => sum + each.size * norm(all) + moment(each) * mean(each.exact), 0);
   return (shrink * second - norm(part)) / directions;
+}
+
+/**
+ * E‖ĝ_l − g_l‖² of ĝ = P g, P the projection on K of n dimensions without a preferred direction:
+ * E P_ij P_kl = a δ_ij δ_kl + b (δ_ik δ_jl + δ_il δ_jk) with E (tr P)² = K² and E tr P² = K, hence E‖ĝ_l‖² = (a + b) ‖g_l‖² + b n_l ‖g‖².
+ * Of all parameters together it is (1 − K/n) ‖g‖².
+ */
+function projectionVariance(n: number, directions: number, square: number, size: number, part: number): number {
+  const share = directions / n;
+  const b = (share * (1 - share) * n) / ((n - 1) * (n + 2));
+  const a = share * share - (2 * b) / n;
+  return (1 - 2 * share + a + b) * part + b * size * square;
 }
 
 function diagnosis(

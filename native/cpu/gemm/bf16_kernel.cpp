@@ -245,7 +245,8 @@ void multiplyTilePanel(const float* a, int64_t rows, int64_t first, int64_t last
   const bool whole = next.lines.count == tileColumns && next.lines.stride == tileColumns;
   multiplyTileBlocks<AmxTiles>(reinterpret_cast<const uint32_t*>(a), rows, first, last, depth,
                                reinterpret_cast<const uint32_t*>(b.data), columns, c, cStride, accumulate,
-                               whole ? reinterpret_cast<const uint32_t*>(next.lines.data) : nullptr, next.before, next.blocks);
+                               whole ? reinterpret_cast<const uint32_t*>(next.lines.data) : nullptr, next.before,
+                               next.blocks);
 }
 
 #endif

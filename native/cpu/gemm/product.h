@@ -59,7 +59,8 @@ struct NextPanel {
  * line buffers, 16 on Intel, which a line from L3 in 14 cycles keeps full (float32, 65 rows, depth 1024, on an Intel
  * Xeon of 158 GFLOP/s at most in the median: 123 when the first two blocks fetched everything, 158 so).
  */
-PUSHFORWARD_INLINE Prefetch fetchOf(const NextPanel& ahead, int64_t index, int64_t count, int64_t steps, const float* has) {
+PUSHFORWARD_INLINE Prefetch fetchOf(const NextPanel& ahead, int64_t index, int64_t count, int64_t steps,
+                                    const float* has) {
   constexpr int64_t line = 16;  // floats; a row has at most two
   const Lines& next = ahead.lines;
   if (next.count == 0) return {has, 0, 0};

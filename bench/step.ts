@@ -9,8 +9,6 @@ import { floorOf, interleaved, least, median, medianRatio, mlp, type Timed, time
 import { ceilings, machine, markOf, table, writeBetween } from './report.ts';
 
 const rounds = 24;
-/** Of the rounds, each after a measurement of the ceilings. */
-const parts = 3;
 
 const rankOne = lowRank({ rank: 1 });
 const estimators: Readonly<Record<string, GradientEstimator>> = {
@@ -49,6 +47,7 @@ async function measure(batch: number, precision: NonNullable<RunOptions['precisi
     ),
   );
   const times: number[][] = timed.map(() => []);
+  const parts = batch < 64 ? 1 : 3; // each after a measurement of the ceilings
   for (let part = 0; part < parts; part++) {
     ceilings();
     const more = await interleaved(timed, rounds / parts, batch > 64 ? 2 : batch < 64 ? 20 : 5);

@@ -58,17 +58,21 @@ static inline void gaussianPair(uint32_t word0, uint32_t word1, double& z0, doub
   z1 = radius * __builtin_sin(angle);
 }
 
-/** p of ln(1 + s) = s + s² p(s), s in [√½ − 1, √2 − 1]; relative error 6e-9 in the logarithm. */
+/**
+ * p of ln(1 + s)/b = x + x² p(x), x = s/b, s in [√½ − 1, √2 − 1]; relative error 6e-9 in the logarithm. For b = ±2ⁿ all roundings are
+ * those of b = 1.
+ */
 template <class A>
-PUSHFORWARD_INLINE typename A::F log1pPolynomial(typename A::F s) {
-  typename A::F p = A::fma(A::constant(-0x1.38b6e6p-4f), s, A::constant(0x1.055be4p-3f));
-  p = A::fma(p, s, A::constant(-0x1.0d8552p-3f));
-  p = A::fma(p, s, A::constant(0x1.22da30p-3f));
-  p = A::fma(p, s, A::constant(-0x1.547260p-3f));
-  p = A::fma(p, s, A::constant(0x1.99a00ep-3f));
-  p = A::fma(p, s, A::constant(-0x1.000226p-2f));
-  p = A::fma(p, s, A::constant(0x1.555554p-2f));
-  return A::fma(p, s, A::constant(-0.5f));
+PUSHFORWARD_INLINE typename A::F log1pPolynomial(typename A::F x, float b) {
+  const float b2 = b * b, b4 = b2 * b2;
+  typename A::F p = A::fma(A::constant(-0x1.38b6e6p-4f * (b4 * b4 * b)), x, A::constant(0x1.055be4p-3f * (b4 * b4)));
+  p = A::fma(p, x, A::constant(-0x1.0d8552p-3f * (b4 * b2 * b)));
+  p = A::fma(p, x, A::constant(0x1.22da30p-3f * (b4 * b2)));
+  p = A::fma(p, x, A::constant(-0x1.547260p-3f * (b4 * b)));
+  p = A::fma(p, x, A::constant(0x1.99a00ep-3f * b4));
+  p = A::fma(p, x, A::constant(-0x1.000226p-2f * (b2 * b)));
+  p = A::fma(p, x, A::constant(0x1.555554p-2f * b2));
+  return A::fma(p, x, A::constant(-0.5f * b));
 }
 
 /**
@@ -82,15 +86,15 @@ template <class A>
 PUSHFORWARD_INLINE void gaussianPair(typename A::U word0, typename A::U word1, typename A::F& z0, typename A::F& z1) {
   using F = typename A::F;
   using U = typename A::U;
-  // 2²⁴ u₀ = 2^(e + 24) (1 + s), 1 + s in [√½, √2); −2 ln u₀ = −2 (e ln 2 + ln(1 + s)).
-  const U scaled = A::bits(A::fromInteger((word0 >> 8) | 1u)) - 0x3F3504F3u;
-  const F e = A::fromInteger((scaled >> 23) - 24u);
-  const F s = A::real((scaled & 0x7FFFFFu) + 0x3F3504F3u) - A::constant(1.0f);
-  const F logarithm = A::fma(e, A::constant(0x1.62e430p-1f), A::fma(s * s, log1pPolynomial<A>(s), s));
-  const F radius = A::sqrt(logarithm * A::constant(-2.0f));
-  // u₁ = (q + x / 2) / 4 turns, q the nearest quadrant: 2πu₁ = q π/2 + x π/4, x in [−1, 1) exact.
+  // 2²⁴ u₀ = 2^(e + 24) (1 + s), 1 + s in [√½, √2); −2 ln u₀ = −2 (e ln 2 + ln(1 + s)); exponent = 2²³ e.
+  const U scaled = A::bits(A::fromInteger((word0 >> 8) | 1u));
+  const U exponent = (scaled - 0x4B3504F3u) & 0xFF800000u;
+  const F t = A::fma(A::real(scaled - exponent), A::constant(-0x1p-23f), A::constant(2.0f));  // −2s, exact
+  const F radius = A::sqrt(
+      A::fma(A::fromInteger(exponent), A::constant(-0x1.62e430p-23f), A::fma(t * t, log1pPolynomial<A>(t, -0.5f), t)));
+  // u₁ = (q + x / 2) / 4 turns, q the nearest quadrant: 2πu₁ = q π/2 + x π/4, x in [−1, 1) exact: its bits make 3 + x.
   const U quadrant = word1 + 0x20000000u;  // q in the two upper bits
-  const F x = A::fromInteger(((word1 << 2) & 0xFFFFF800u) | 0x400u) * A::constant(0x1p-31f);
+  const F x = A::real(((word1 >> 7) & 0x7FFFFCu) ^ 0x40400002u) - A::constant(3.0f);
   const F y = x * x;
   F sine = A::fma(A::constant(-0x1.33198ep-15f), y, A::constant(0x1.4680a4p-9f));
   sine = A::fma(sine, y, A::constant(-0x1.4abc24p-4f));

@@ -3,7 +3,7 @@
 // multiplications, two shifts and the xors.
 #pragma once
 #include "core/philox.h"
-#include "cpu/vector.h"
+#include "cpu/several.h"
 
 namespace pushforward::cpu::PUSHFORWARD_ISA {
 
@@ -81,7 +81,7 @@ PUSHFORWARD_INLINE Wide spread(uint32_t x) { return uint64_t{x} - Wide{}; }
  */
 struct Source {
   Wide first, second0, second2, second3;  // what rounds 0 and 1 still need; second3 is x3 itself
-  Wide key0[8], key1[8];                  // of rounds 2 to 9
+  Wide key0[7], key1[7], last;            // of rounds 2 to 8; of round 9 both, side by side
 
   explicit Source(const Draw& draw) {
     uint32_t k0 = draw.key[0], k1 = draw.key[1];
@@ -92,18 +92,41 @@ struct Source {
     second0 = spread(static_cast<uint32_t>(p1) ^ k0);
     second2 = spread(static_cast<uint32_t>(p0 >> 32) ^ k1);
     second3 = spread(static_cast<uint32_t>(p0));
-    for (int round = 0; round < 8; ++round) {
+    for (int round = 0; round < 7; ++round) {
       k0 += philoxWeyl0, k1 += philoxWeyl1;
       key0[round] = spread(k0);
       key1[round] = spread(k1);
     }
+    last = (uint64_t{k1 + philoxWeyl1} << 32 | (k0 + philoxWeyl0)) - Wide{};
   }
 };
 
-/** Words 0 to 3 of each lane's block, in the lower halves. */
+/** Words of each lane's block: 0 and 2, 1 and 3 in the lower and upper halves. */
 struct Words {
-  Wide word[4];
+  Wide even, odd;
 };
+
+/** The lower halves of x and of y, alternating. */
+PUSHFORWARD_INLINE Wide pairWords(Wide x, Wide y) {
+#if PUSHFORWARD_LANES == 16
+  return (Wide)_mm512_mask_shuffle_epi32((__m512i)x, 0xAAAA, (__m512i)y, _MM_PERM_CCAA);
+#elif PUSHFORWARD_LANES == 8
+  return (Wide)_mm256_blend_epi32((__m256i)x, (__m256i)(y << 32), 0xAA);
+#else
+  return (x & 0xFFFFFFFFu) | (y << 32);
+#endif
+}
+
+/** The same of the upper halves. */
+PUSHFORWARD_INLINE Wide pairUpperWords(Wide x, Wide y) {
+#if PUSHFORWARD_LANES == 16
+  return (Wide)_mm512_mask_shuffle_epi32((__m512i)y, 0x5555, (__m512i)x, _MM_PERM_DDBB);
+#elif PUSHFORWARD_LANES == 8
+  return (Wide)_mm256_blend_epi32((__m256i)(x >> 32), (__m256i)y, 0xAA);
+#else
+  return x >> 32 | (y & 0xFFFFFFFF00000000u);
+#endif
+}
 
 /**
  * `count` vectors of blocks side by side: ten rounds are a chain of some 70 cycles, and a processor finds the next
@@ -124,7 +147,7 @@ PUSHFORWARD_INLINE void drawWords(const Source& from, const Wide (&blocks)[count
     x3[i] = source->second3;
   }
 #pragma GCC unroll 8
-  for (int round = 0; round < 8; ++round) {
+  for (int round = 0; round < 7; ++round) {
 #pragma GCC unroll 8
     for (int i = 0; i < count; ++i) {
       const Wide p0 = multiplyWords(x0[i], philoxMultiplier0), p1 = multiplyWords(x2[i], philoxMultiplier1);
@@ -135,39 +158,23 @@ PUSHFORWARD_INLINE void drawWords(const Source& from, const Wide (&blocks)[count
     }
   }
 #pragma GCC unroll 8
-  for (int i = 0; i < count; ++i) out[i] = {{x0[i], x1[i], x2[i], x3[i]}};
+  for (int i = 0; i < count; ++i) {
+    const Wide p0 = multiplyWords(x0[i], philoxMultiplier0), p1 = multiplyWords(x2[i], philoxMultiplier1);
+    out[i] = {xor3(pairUpperWords(p1, p0), pairWords(x1[i], x3[i]), source->last), pairWords(p1, p0)};
+  }
 }
 
-/** The lower halves of x and of y, alternating. */
-PUSHFORWARD_INLINE Wide pairWords(Wide x, Wide y) {
+// Inside each 128 bits: x0 y0 x1 y1 and x2 y2 x3 y3.
 #if PUSHFORWARD_LANES == 16
-  return (Wide)_mm512_mask_shuffle_epi32((__m512i)x, 0xAAAA, (__m512i)y, _MM_PERM_CCAA);
-#elif PUSHFORWARD_LANES == 8
-  return (Wide)_mm256_blend_epi32((__m256i)x, (__m256i)(y << 32), 0xAA);
-#else
-  return (x & 0xFFFFFFFFu) | (y << 32);
-#endif
-}
-
-// Inside each 128 bits: x0 y0 and x1 y1 of 64-bit lanes; x0 y0 x1 y1 and x2 y2 x3 y3 of 32-bit lanes.
-#if PUSHFORWARD_LANES == 16
-PUSHFORWARD_INLINE Wide interleaveLow(Wide x, Wide y) { return (Wide)_mm512_unpacklo_epi64((__m512i)x, (__m512i)y); }
-PUSHFORWARD_INLINE Wide interleaveHigh(Wide x, Wide y) { return (Wide)_mm512_unpackhi_epi64((__m512i)x, (__m512i)y); }
 PUSHFORWARD_INLINE Float interleaveLow(Float x, Float y) { return (Float)_mm512_unpacklo_ps((__m512)x, (__m512)y); }
 PUSHFORWARD_INLINE Float interleaveHigh(Float x, Float y) { return (Float)_mm512_unpackhi_ps((__m512)x, (__m512)y); }
 #elif PUSHFORWARD_LANES == 8
-PUSHFORWARD_INLINE Wide interleaveLow(Wide x, Wide y) { return (Wide)_mm256_unpacklo_epi64((__m256i)x, (__m256i)y); }
-PUSHFORWARD_INLINE Wide interleaveHigh(Wide x, Wide y) { return (Wide)_mm256_unpackhi_epi64((__m256i)x, (__m256i)y); }
 PUSHFORWARD_INLINE Float interleaveLow(Float x, Float y) { return (Float)_mm256_unpacklo_ps((__m256)x, (__m256)y); }
 PUSHFORWARD_INLINE Float interleaveHigh(Float x, Float y) { return (Float)_mm256_unpackhi_ps((__m256)x, (__m256)y); }
 #elif defined(__x86_64__)
-PUSHFORWARD_INLINE Wide interleaveLow(Wide x, Wide y) { return (Wide)_mm_unpacklo_epi64((__m128i)x, (__m128i)y); }
-PUSHFORWARD_INLINE Wide interleaveHigh(Wide x, Wide y) { return (Wide)_mm_unpackhi_epi64((__m128i)x, (__m128i)y); }
 PUSHFORWARD_INLINE Float interleaveLow(Float x, Float y) { return (Float)_mm_unpacklo_ps((__m128)x, (__m128)y); }
 PUSHFORWARD_INLINE Float interleaveHigh(Float x, Float y) { return (Float)_mm_unpackhi_ps((__m128)x, (__m128)y); }
 #else
-PUSHFORWARD_INLINE Wide interleaveLow(Wide x, Wide y) { return Wide{x[0], y[0]}; }
-PUSHFORWARD_INLINE Wide interleaveHigh(Wide x, Wide y) { return Wide{x[1], y[1]}; }
 PUSHFORWARD_INLINE Float interleaveLow(Float x, Float y) { return Float{x[0], y[0], x[1], y[1]}; }
 PUSHFORWARD_INLINE Float interleaveHigh(Float x, Float y) { return Float{x[2], y[2], x[3], y[3]}; }
 #endif
@@ -185,6 +192,33 @@ struct VectorArithmetic {
   PUSHFORWARD_INLINE F select(U u, uint32_t bit, F x, F y) { return (u & bit) != 0u ? x : y; }
 };
 
+/** The same for several vectors. */
+struct SeveralArithmetic {
+  using F = Several<Float>;
+  using U = Several<Unsigned>;
+  PUSHFORWARD_INLINE F fma(const F& x, const F& y, const F& z) {
+    return forEach([&](int i) { return VectorArithmetic::fma(x.each[i], y.each[i], z.each[i]); });
+  }
+  PUSHFORWARD_INLINE F sqrt(const F& x) {
+    return forEach([&](int i) { return VectorArithmetic::sqrt(x.each[i]); });
+  }
+  PUSHFORWARD_INLINE F constant(float x) {
+    return forEach([&](int) { return broadcast(x); });
+  }
+  PUSHFORWARD_INLINE F fromInteger(const U& x) {
+    return forEach([&](int i) { return VectorArithmetic::fromInteger(x.each[i]); });
+  }
+  PUSHFORWARD_INLINE U bits(const F& x) {
+    return forEach([&](int i) { return asUnsigned(x.each[i]); });
+  }
+  PUSHFORWARD_INLINE F real(const U& x) {
+    return forEach([&](int i) { return asFloat(x.each[i]); });
+  }
+  PUSHFORWARD_INLINE F select(const U& u, uint32_t bit, const F& x, const F& y) {
+    return forEach([&](int i) { return VectorArithmetic::select(u.each[i], bit, x.each[i], y.each[i]); });
+  }
+};
+
 /** Values of `groupBlocks` blocks, in the order of the slots of laneBlocks. */
 struct Group {
   Float low, high;
@@ -200,21 +234,22 @@ struct GroupWords {
 // are not strung together.
 struct UniformLaw {
   PUSHFORWARD_INLINE GroupWords words(const Words& w) {
-    const Wide first = pairWords(w.word[0], w.word[1]), second = pairWords(w.word[2], w.word[3]);
-    return {(Unsigned)interleaveLow(first, second), (Unsigned)interleaveHigh(first, second)};
+    return {(Unsigned)interleaveLow((Float)w.even, (Float)w.odd),
+            (Unsigned)interleaveHigh((Float)w.even, (Float)w.odd)};
   }
-  PUSHFORWARD_INLINE Group values(GroupWords w) {
-    return {toFloat(asInt((w.first >> 8) | 1u)) * 0x1p-24f, toFloat(asInt((w.second >> 8) | 1u)) * 0x1p-24f};
+  PUSHFORWARD_INLINE Several<Group> values(const Several<GroupWords>& words) {
+    const auto uniforms = [](Unsigned w) { return toFloat(asInt((w >> 8) | 1u)) * 0x1p-24f; };
+    return forEach([&](int i) { return Group{uniforms(words.each[i].first), uniforms(words.each[i].second)}; });
   }
 };
 struct GaussianLaw {
-  PUSHFORWARD_INLINE GroupWords words(const Words& w) {
-    return {(Unsigned)pairWords(w.word[0], w.word[2]), (Unsigned)pairWords(w.word[1], w.word[3])};
-  }
-  PUSHFORWARD_INLINE Group values(GroupWords w) {
-    Float z0, z1;
-    gaussianPair<VectorArithmetic>(w.first, w.second, z0, z1);
-    return {interleaveLow(z0, z1), interleaveHigh(z0, z1)};
+  PUSHFORWARD_INLINE GroupWords words(const Words& w) { return {(Unsigned)w.even, (Unsigned)w.odd}; }
+  PUSHFORWARD_INLINE Several<Group> values(const Several<GroupWords>& words) {
+    Several<Float> z0, z1;
+    gaussianPair<SeveralArithmetic>(forEach([&](int i) { return words.each[i].first; }),
+                                    forEach([&](int i) { return words.each[i].second; }), z0, z1);
+    return forEach(
+        [&](int i) { return Group{interleaveLow(z0.each[i], z1.each[i]), interleaveHigh(z0.each[i], z1.each[i])}; });
   }
 };
 

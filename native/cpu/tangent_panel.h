@@ -47,6 +47,10 @@ void expandSignPairs(const uint32_t* words, int64_t stride, int64_t rows, int64_
 /** The same of elements (row + i, column + j) of a rademacher tensor; `column` a multiple of 32. */
 void fillSignPairs(const Draw& draw, int64_t n, int64_t row, int64_t rows, int64_t column, int64_t columns,
                    uint32_t* out, int64_t outStride);
+
+/** The same of a gaussian tensor, rounded to bf16; 32 columns, `column` a multiple of 4. */
+void fillGaussianPairs(const Draw& draw, int64_t n, int64_t row, int64_t rows, int64_t column, uint32_t* out,
+                       int64_t outStride);
 #endif
 
 /** The same as fillTangentPanel for uniforms. */

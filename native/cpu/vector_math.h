@@ -67,7 +67,7 @@ struct MultiplyAddArithmetic {
 
 /** e ln 2 + ln(1 + s), s in [√½ − 1, √2 − 1]. */
 PUSHFORWARD_INLINE Float logParts(Float e, Float s) {
-  const Float low = multiplyAdd(s * s, log1pPolynomial<MultiplyAddArithmetic>(s), e * -0x1.bd0106p-13f);
+  const Float low = multiplyAdd(s * s, log1pPolynomial<MultiplyAddArithmetic>(s, 1.0f), e * -0x1.bd0106p-13f);
   return multiplyAdd(e, broadcast(0x1.63p-1f), s + low);
 }
 

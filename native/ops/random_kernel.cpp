@@ -21,11 +21,12 @@ PUSHFORWARD_INLINE void drawSideBySide(const Source& source, const Next& next, c
 }
 
 constexpr int64_t batch = 2 * sideBySide;  // groups
+static_assert(batch % vectorsTogether == 0, "values of whole batches");
 
 /** Draws `count` groups, whose blocks next() gives in turn, and hands their values to put(values) in that order. */
 template <class Law, class Next, class Put>
 PUSHFORWARD_INLINE void drawGroups(const Source& source, int64_t count, const Next& next, const Put& put) {
-  alignas(64) uint32_t words[batch][2 * lanes];
+  alignas(64) uint32_t words[batch][2 * lanes] = {};  // values of what is not drawn are computed too
   for (int64_t g = 0; g < count; g += batch) {
     const int64_t now = count - g < batch ? count - g : batch;
     for (int64_t k = 0; k < now; k += sideBySide)
@@ -33,7 +34,11 @@ PUSHFORWARD_INLINE void drawGroups(const Source& source, int64_t count, const Ne
         store(words[k + i], w.first);
         store(words[k + i] + lanes, w.second);
       });
-    for (int64_t k = 0; k < now; ++k) put(Law::values({load(words[k]), load(words[k] + lanes)}));
+    for (int64_t k = 0; k < now; k += vectorsTogether) {
+      const Several<Group> values =
+          Law::values(forEach([&](int i) { return GroupWords{load(words[k + i]), load(words[k + i] + lanes)}; }));
+      for (int i = 0; i < vectorsTogether && k + i < now; ++i) put(values.each[i]);
+    }
   }
 }
 
@@ -172,6 +177,34 @@ void fillSignPairs(const Draw& draw, int64_t n, int64_t row, int64_t rows, int64
     fillSignWords(draw, n, row + i, now, column / signColumns, words);
     expandSignPairs(words + column % signColumns / 32, 4, now, columns, out, outStride);
   }
+}
+
+void fillGaussianPairs(const Draw& draw, int64_t n, int64_t row, int64_t rows, int64_t column, uint32_t* out,
+                       int64_t outStride) {
+  const int64_t rowBlocks = (n + 3) / 4;
+  Wide blocks = laneBlocks() + static_cast<uint64_t>(row * rowBlocks + column / 4);
+  Group above;
+  int64_t i = 0;
+  const auto pair = [](Float first, Float second) {
+    return ((asUnsigned(second) + 0x8000u) & 0xFFFF0000u) | (asUnsigned(first) + 0x8000u) >> 16;
+  };
+  drawGroups<GaussianLaw>(
+      Source(draw), rows,
+      [&] {
+        const Wide now = blocks;
+        blocks += static_cast<uint64_t>(rowBlocks);
+        return now;
+      },
+      [&](Group values) {
+        uint32_t* to = out + i / 2 * outStride;
+        const bool second = i % 2 != 0;
+        if (second || i + 1 == rows) {
+          store(to, second ? pair(above.low, values.low) : pair(values.low, Float{}));
+          store(to + lanes, second ? pair(above.high, values.high) : pair(values.high, Float{}));
+        }
+        above = values;
+        ++i;
+      });
 }
 #endif
 

@@ -81,9 +81,13 @@ struct RoundedFormat : Bf16Format<RoundedFormat> {
 template <class Self>
 struct PairsFormat : Bf16Format<Self> {
   static Panel drawnPanel(TangentKind kind, const Draw& draw, int64_t n, const Piece& piece, float* scratch) {
-    if (kind != TangentKind::rademacher) return Bf16Format<Self>::drawnPanel(kind, draw, n, piece, scratch);
-    fillSignPairs(draw, n, piece.top, piece.depth, piece.column, piece.columns, reinterpret_cast<uint32_t*>(scratch),
-                  tileColumns);
+    uint32_t* words = reinterpret_cast<uint32_t*>(scratch);
+    if (kind == TangentKind::rademacher)
+      fillSignPairs(draw, n, piece.top, piece.depth, piece.column, piece.columns, words, tileColumns);
+    else if (piece.columns == tileColumns)
+      fillGaussianPairs(draw, n, piece.top, piece.depth, piece.column, words, tileColumns);
+    else
+      return Bf16Format<Self>::drawnPanel(kind, draw, n, piece, scratch);
     Self::padPairs(scratch, piece.columns, piece.depth);
     return {scratch, tileColumns};
   }

@@ -77,7 +77,7 @@ void peakWords(const KernelCall& call) {
     Words words[sideBySide];
     drawWords(source, blocks, words);
     for (int i = 0; i < sideBySide; ++i) {
-      for (int k = 0; k < 4; ++k) sum ^= words[i].word[k];
+      sum ^= words[i].even ^ words[i].odd;
       blocks[i] += static_cast<uint64_t>(sideBySide * groupBlocks);
     }
   }

@@ -20,11 +20,13 @@ function sparse(shape: readonly [number, number], most: number, share: number): 
 /** Widths: more than one piece of depth (288), one tile (32), and one that fills no tile (20). */
 const widths = [64, 288, 32, 96, 20] as const;
 const weights = widths.slice(1).map((n, i) => sparse([widths[i] as number, n], 1, 0.1));
+const biases = widths.slice(1).map((n) => tensor(sparse([1, n], 3, 0.7).data, [n]));
 const batches = [31, 32, 64, 512, 544, 1056];
 
 function layers(x: Tensor | Value, w: readonly Value[]): Value {
   let y = x as Value;
-  for (const [i, each] of w.entries()) y = ops.dense(y, each, { activation: i < w.length - 1 ? 'relu' : 'none' });
+  for (const [i, each] of w.entries())
+    y = ops.dense(y, each, biases[i] as Tensor, { activation: i < w.length - 1 ? 'relu' : 'none' });
   return y;
 }
 

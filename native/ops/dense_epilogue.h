@@ -6,6 +6,7 @@
 #include "cpu/parallel.h"
 #include "cpu/tangent_panel.h"
 #include "ops/dense.h"
+#include "ops/elementwise_table.h"
 
 namespace pushforward::cpu::PUSHFORWARD_ISA {
 
@@ -109,42 +110,86 @@ PUSHFORWARD_INLINE void storeRow(float* to, [[maybe_unused]] int32_t packed, [[m
 }
 
 /**
+ * y = act(z) of 'none' and relu, and its slope, from registers; `packed` rows are whole and lie apart. What no row changes is
+ * loaded before: a store of floats might change any of it.
+ */
+template <bool relu, bool packed>
+static void finishLines(const DenseCall& d, const Products& products, int64_t row, int64_t rows, int64_t column,
+                        int64_t columns, float* slopes) {
+  const int64_t out = d.p.out, all = d.p.rows, stride = products.stride;
+  const bool slope = relu && d.slope, empty = d.p.in == 0;
+  const float* from = products.z;
+  float* y = d.y;
+  if (packed) columns = tileColumns;
+  Float bias[tileVectors] = {};
+  for (int64_t j = 0; j < columns; j += lanes)  // z + -0 is z
+    bias[j / lanes] = d.b == nullptr ? broadcast(-0.0f) : loadFirst(d.b + column + j, columns - j);
+  for (int64_t i = 0; i < rows; ++i, from += stride, slopes += tileColumns) {
+    alignas(64) float line[tileColumns];
+#pragma GCC unroll 4
+    for (int64_t v = 0; v < tileVectors; ++v) {
+      const int64_t j = v * lanes;
+      if (j >= columns) break;
+      // Rows of y lie a page or so apart, where no hardware prefetcher follows.
+      if (!packed) __builtin_prefetch(y + (row + i + ahead) * out + column + j, 1);
+      Float z = packed ? load(from + j) : empty ? Float{} : loadFirst(from + j, columns - j);
+      z = z + bias[v];
+      if (slope) store(slopes + j, select(z > 0.0f, broadcast(1.0f), Float{}));
+      if (relu) z = select(z <= 0.0f, Float{}, z);
+      if (packed)
+        store(line + j, z);
+      else
+        storeFirst(y + (row + i) * out + column + j, z, columns - j);
+    }
+    if (packed) storeRow(y, 1, all, out, row + i, column, columns, line);
+  }
+}
+
+/** The same of any activation: its micro-program takes some rows at a time. */
+static void finishByProgram(const DenseCall& d, const Products& products, int64_t row, int64_t rows, int64_t column,
+                            int64_t columns, float* z, float* slopes, float* scratch) {
+  const DenseParameters& p = d.p;
+  const int64_t together = minimum(microElements(p.activation), microElements(p.slope)) / tileColumns;
+  for (int64_t i = 0; i < rows; i += together) {
+    const int64_t count = minimum(together, rows - i);
+    for (int64_t t = 0; t < count; ++t) {
+      for (int64_t j = 0; j < columns; j += lanes) {
+        const float* from = products.z + (i + t) * products.stride + j;
+        if (p.packedY == 0) __builtin_prefetch(d.y + (row + i + t) * p.out + column + j, 1);
+        Float value = p.in == 0 ? Float{} : loadFirst(from, columns - j);
+        if (d.b != nullptr) value = value + loadFirst(d.b + column + j, columns - j);
+        store(z + t * tileColumns + j, value);
+      }
+      // Columns beyond the last are computed, not stored; they must hold numbers.
+      for (int64_t j = roundUp(columns, lanes); j < tileColumns; ++j) z[t * tileColumns + j] = 0.0f;
+    }
+    const float* input[1] = {z};
+    float* output[1] = {slopes + i * tileColumns};
+    if (d.slope) runMicroProgram(p.slope, count * tileColumns, input, output, scratch);
+    output[0] = z;
+    runMicroProgram(p.activation, count * tileColumns, input, output, scratch);
+    for (int64_t t = 0; t < count; ++t)
+      storeRow(d.y, p.packedY, p.rows, p.out, row + i + t, column, columns, z + t * tileColumns);
+  }
+}
+
+PUSHFORWARD_INLINE bool isRelu(const MicroProgram& program) {
+  return program.ops == 1 && program.op[0].row == row::relu;
+}
+
+/**
  * y = act(z) for rows [row, row + rows) of the panel's columns, and slopes[row][tileColumns] = act'(z) if there are
  * tangents.
  */
 static void finishPrimal(const DenseCall& d, const Products& products, int64_t row, int64_t rows, int64_t column,
                          int64_t columns, float* z, float* slopes, float* scratch) {
-  const DenseParameters& p = d.p;
-  const bool bias = d.b != nullptr, activation = d.activation, empty = p.in == 0;
-  if (!activation && !bias && !empty && !products.apart) return;
-  const bool direct = !activation && p.packedY == 0;
-  const int64_t together = minimum(microElements(p.activation), microElements(p.slope)) / tileColumns;
-  for (int64_t i = 0; i < rows; i += together) {
-    const int64_t count = minimum(together, rows - i);
-    for (int64_t t = 0; t < count; ++t)
-      for (int64_t j = 0; j < columns; j += lanes) {
-        const float* from = products.z + (i + t) * products.stride + j;
-        // Rows of y lie a page or so apart, where no hardware prefetcher follows.
-        if (p.packedY == 0) __builtin_prefetch(d.y + (row + i + t) * p.out + column + j, 1);
-        Float value = empty ? Float{} : loadFirst(from, columns - j);
-        if (bias) value = value + loadFirst(d.b + column + j, columns - j);
-        if (direct)
-          storeFirst(d.y + (row + i + t) * p.out + column + j, value, columns - j);
-        else
-          store(z + t * tileColumns + j, value);
-      }
-    if (direct) continue;
-    // Columns beyond the last are computed, not stored; they must hold numbers.
-    for (int64_t t = 0; t < count; ++t)
-      for (int64_t j = roundUp(columns, lanes); j < tileColumns; ++j) z[t * tileColumns + j] = 0.0f;
-    const float* input[1] = {z};
-    float* output[1] = {slopes + i * tileColumns};
-    if (d.slope) runMicroProgram(p.slope, count * tileColumns, input, output, scratch);
-    output[0] = z;
-    if (activation) runMicroProgram(p.activation, count * tileColumns, input, output, scratch);
-    for (int64_t t = 0; t < count; ++t)
-      storeRow(d.y, p.packedY, p.rows, p.out, row + i + t, column, columns, z + t * tileColumns);
-  }
+  const bool relu = isRelu(d.p.activation), packed = d.p.packedY != 0;
+  if (d.activation && !relu) return finishByProgram(d, products, row, rows, column, columns, z, slopes, scratch);
+  if (!relu && d.b == nullptr && d.p.in > 0 && !products.apart) return;
+  const auto finish = relu     ? packed ? finishLines<true, true> : finishLines<true, false>
+                      : packed ? finishLines<false, true>
+                               : finishLines<false, false>;
+  finish(d, products, row, rows, column, columns, slopes);
 }
 
 /** The vectors b_kq [out] that factors of every ẇ_k have on the right, and the ḃ_k that are drawn, side by side. */

@@ -23,6 +23,27 @@ PUSHFORWARD_INLINE float roundBf16(float x) {
   return x;
 }
 
+/** Lane by lane. */
+PUSHFORWARD_INLINE Unsigned pairOf(Float first, Float second) {
+#if PUSHFORWARD_LANES == 16
+  // One comparison of both, and no selection: NaN is rare.
+  if (__builtin_expect(_mm512_cmp_ps_mask((__m512)first, (__m512)second, _CMP_UNORD_Q) == 0, 1))
+    return ((asUnsigned(second) + 0x8000u) & 0xFFFF0000u) | (asUnsigned(first) + 0x8000u) >> 16;
+#endif
+  return bf16Bits(second) | bf16Bits(first) >> 16;
+}
+
+#if PUSHFORWARD_LANES == 16
+/** The pairs of neighbours, first those of x. */
+PUSHFORWARD_INLINE Unsigned pairNeighbours(Float x, Float y) {
+  // Word i of x and of y is where lane i of the even and of the odd elements belongs.
+  const __m512i even = _mm512_set_epi32(30, 28, 26, 24, 22, 20, 18, 16, 14, 12, 10, 8, 6, 4, 2, 0),
+                odd = _mm512_or_si512(even, _mm512_set1_epi32(1));
+  return pairOf((Float)_mm512_permutex2var_ps((__m512)x, even, (__m512)y),
+                (Float)_mm512_permutex2var_ps((__m512)x, odd, (__m512)y));
+}
+#endif
+
 /** x[i] rounded in place, i < count. */
 void roundFloats(float* x, int64_t count);
 
@@ -70,7 +91,9 @@ PUSHFORWARD_INLINE float* tileLine(float* packed, int64_t rows, int64_t depth, i
   return packed + (line + row % tilesRows) * stepWords;
 }
 /** 32 floats as such a line. */
-void packTileLine(const float* from, float* to);
+PUSHFORWARD_INLINE void packTileLine(const float* from, float* to) {
+  store(reinterpret_cast<uint32_t*>(to), pairNeighbours(load(from), load(from + lanes)));
+}
 
 /** As multiplyPanel: rows by packTileRows, a panel of pairs whose depth is padded to whole steps; TDPBF16PS. */
 void multiplyTilePanel(const float* a, int64_t rows, int64_t first, int64_t last, int64_t depth, Panel b,

@@ -13,14 +13,6 @@ PUSHFORWARD_INLINE void storeFirst(uint32_t* to, Unsigned x, int64_t count) {
     storePartial(reinterpret_cast<int32_t*>(to), asInt(x), static_cast<int>(count));
 }
 
-PUSHFORWARD_INLINE Unsigned pairOf(Float first, Float second) {
-#if PUSHFORWARD_LANES == 16
-  // One comparison of both, and no selection: NaN is rare.
-  if (__builtin_expect(_mm512_cmp_ps_mask((__m512)first, (__m512)second, _CMP_UNORD_Q) == 0, 1))
-    return ((asUnsigned(second) + 0x8000u) & 0xFFFF0000u) | (asUnsigned(first) + 0x8000u) >> 16;
-#endif
-  return bf16Bits(second) | bf16Bits(first) >> 16;
-}
 PUSHFORWARD_INLINE uint32_t pairOf(float first, float second) { return bf16Bits(second) | bf16Bits(first) >> 16; }
 
 void roundFloats(float* x, int64_t count) {
@@ -41,14 +33,8 @@ PUSHFORWARD_INLINE void pairLines(const float* first, const float* second, int64
 PUSHFORWARD_INLINE void pairNeighbours(const float* from, int64_t depth, uint32_t* out) {
   int64_t p = 0;
 #if PUSHFORWARD_LANES == 16
-  // Word i of x and of y is where lane i of the even and of the odd elements belongs.
-  const __m512i even = _mm512_set_epi32(30, 28, 26, 24, 22, 20, 18, 16, 14, 12, 10, 8, 6, 4, 2, 0),
-                one = _mm512_set1_epi32(1);
-  for (; p + 2 * lanes <= depth; p += 2 * lanes) {
-    const __m512 x = (__m512)load(from + p), y = (__m512)load(from + p + lanes);
-    store(out + p / 2, pairOf((Float)_mm512_permutex2var_ps(x, even, y),
-                              (Float)_mm512_permutex2var_ps(x, _mm512_or_si512(even, one), y)));
-  }
+  for (; p + 2 * lanes <= depth; p += 2 * lanes)
+    store(out + p / 2, pairNeighbours(load(from + p), load(from + p + lanes)));
 #endif
   for (; p < depth; p += 2) out[p / 2] = pairOf(from[p], p + 1 < depth ? from[p + 1] : 0.0f);
 }
@@ -234,10 +220,6 @@ void packTileRows(Matrix a, int64_t rows, int64_t first, int64_t last, int64_t d
         for (int64_t p = 0; p < stepWords; ++p) block[t * stepWords + p] = words[p][t];
     }
   }
-}
-
-void packTileLine(const float* from, float* to) {
-  pairNeighbours(from, 2 * stepWords, reinterpret_cast<uint32_t*>(to));
 }
 
 void multiplyTilePanel(const float* a, int64_t rows, int64_t first, int64_t last, int64_t depth, Panel b,

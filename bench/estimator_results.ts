@@ -1,4 +1,4 @@
-// What the estimators' studies have found, on file: a line of JSON for each run or measurement, so that rows from several processes and sittings
+// What the estimators' studies have found, on file: a line of JSON for each run or measurement, so that rows from several processes and days
 // make one table, and no run is done twice. Whoever changes what a study trains removes its lines.
 import { appendFileSync, readFileSync } from 'node:fs';
 

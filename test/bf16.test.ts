@@ -1,5 +1,6 @@
 // Precision bf16: operands of products rounded to nearest, ties away from zero; every sum exact here, because the numbers are whole and small
-// enough, so that the device and the oracle must agree to the last bit whatever the order of the sums.
+// enough, so that the device and the oracle must agree to the last bit whatever the order of the sums. It is long because every op that
+// multiplies is held against that one oracle.
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { native } from '../src/binding.ts';

@@ -1,4 +1,5 @@
 // The trainer: one store, its plans for training, evaluation and prediction, and the order in which calls reach them.
+// It is long because every public method stands here with what it promises; what they do is in the files beside it.
 
 import {
   assertSource,

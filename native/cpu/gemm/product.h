@@ -55,9 +55,8 @@ struct NextPanel {
 
 /**
  * What block `index` of the `count` of a call, of `steps` steps each, fetches of as many rows of `next`; where there is
- * nothing, the tile asks again for what it `has`. All blocks fetch alike, a line in 32 cycles or so: loads from L2 wait for the same
- * line buffers, 16 on Intel, which a line from L3 in 14 cycles keeps full (float32, 65 rows, depth 1024, on an Intel
- * Xeon of 158 GFLOP/s at most in the median: 123 when the first two blocks fetched everything, 158 so).
+ * nothing, the tile asks again for what it `has`. All blocks fetch alike, a line in 32 cycles or so: loads from L2 wait
+ * for the same line buffers, 16 on Intel, which a line from L3 in 14 cycles keeps full (docs/performance.md).
  */
 PUSHFORWARD_INLINE Prefetch fetchOf(const NextPanel& ahead, int64_t index, int64_t count, int64_t steps,
                                     const float* has) {

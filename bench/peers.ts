@@ -6,8 +6,9 @@ import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { backprop, forwardGradient } from '../src/estimators/gradient.ts';
 import { gaussian, lowRank } from '../src/samplers.ts';
+import { cnn } from './cnn.ts';
 import { interleaved, median, medianRatio, mlp, type Timed, timedPlans } from './ratios.ts';
-import { machine, table, writeBetween } from './report.ts';
+import { machine, markOf, table, writeBetween } from './report.ts';
 
 interface Answer {
   readonly version?: string;
@@ -96,33 +97,46 @@ const estimators = {
   backprop: backprop(),
   'forward gradient, rank one': forwardGradient({ sampler: lowRank({ rank: 1 }) }),
 };
-const works = ['forward', ...Object.keys(estimators)];
 
-async function measure(peers: readonly Peer[], batch: number, rounds: number): Promise<string[][]> {
-  const { session, forward, steps, time } = await timedPlans(mlp(), [784], batch, estimators, {
-    device: 'cpu',
-    threads: 1,
-  });
-  const ours = [forward, ...steps.values()].map(
-    (plan): Timed =>
-      (n) =>
-        time(plan, n),
-  );
-  const theirs: { peer: Peer; work: string }[] = [];
+/** What is timed in turns: all works of a model at a precision and a batch size. A peer calls a work by model, precision and name. */
+interface Subject {
+  readonly name: 'MLP' | 'CNN';
+  readonly precision: 'f32' | 'bf16';
+  readonly batch: number;
+  /** Repetitions in a round. */
+  readonly repetitions: number;
+}
+const subjects: readonly Subject[] = [
+  { name: 'MLP', precision: 'f32', batch: 64, repetitions: 3 },
+  { name: 'MLP', precision: 'f32', batch: 512, repetitions: 1 },
+  { name: 'MLP', precision: 'bf16', batch: 64, repetitions: 3 },
+  { name: 'MLP', precision: 'bf16', batch: 512, repetitions: 1 },
+  { name: 'CNN', precision: 'f32', batch: 64, repetitions: 1 },
+  { name: 'CNN', precision: 'bf16', batch: 64, repetitions: 1 },
+];
+const models = { MLP: { model: mlp, inputShape: [784] }, CNN: { model: cnn, inputShape: [28, 28, 1] } } as const;
+
+async function measure(peers: readonly Peer[], subject: Subject, rounds: number): Promise<string[][]> {
+  const { name, precision, batch, repetitions } = subject;
+  const { model, inputShape } = models[name];
+  const options = { device: 'cpu', threads: 1, precision } as const;
+  const { session, forward, steps, time } = await timedPlans(model(), inputShape, batch, estimators, options);
+  const ours: [string, Timed][] = [['forward', forward] as const, ...steps].map(([work, plan]) => [
+    work,
+    (n) => time(plan, n),
+  ]);
+  const theirs: { peer: Peer; work: string; run: Timed }[] = [];
   for (const peer of peers) {
-    for (const work of peer.greeting.works ?? []) if (await peer.does(work, batch)) theirs.push({ peer, work });
+    for (const [work] of ours) {
+      const full = `${name} ${precision} ${work}`;
+      if (peer.greeting.works?.includes(full) && (await peer.does(full, batch)))
+        theirs.push({ peer, work, run: (n) => peer.time(full, batch, n) });
+    }
   }
-  const timed = [
-    ...ours,
-    ...theirs.map(
-      ({ peer, work }): Timed =>
-        (n) =>
-          peer.time(work, batch, n),
-    ),
-  ];
-  const times = await interleaved(timed, rounds, batch > 64 ? 1 : 3);
+  const timed = [...ours.map(([, run]) => run), ...theirs.map(({ run }) => run)];
+  const times = await interleaved(timed, rounds, repetitions);
   session.dispose();
-  return works.map((work, w) => {
+  return ours.map(([work], w) => {
     const own = times[w] ?? [];
     const cells = peers.map((peer) => {
       // A rank-one tangent stands against their gaussian one: nobody else has it.
@@ -132,7 +146,7 @@ async function measure(peers: readonly Peer[], batch: number, rounds: number): P
       const ratio = medianRatio(found, own);
       return `${median(found).toFixed(2)} (${ratio.toFixed(ratio < 10 ? 2 : 0)} ×)`;
     });
-    return [String(batch), work, median(own).toFixed(2), ...cells];
+    return [name, precision, String(batch), work, median(own).toFixed(2), ...cells];
   });
 }
 
@@ -141,7 +155,8 @@ export async function peersBenchmark(flags: readonly string[]): Promise<void> {
   const rounds = flags.includes('--rounds') ? Number(flags[flags.indexOf('--rounds') + 1]) : 9;
   const all = await Promise.all(Object.entries(commands).map(([name, command]) => Peer.start(name, command)));
   const peers = all.filter(({ greeting }) => greeting.skipped === undefined);
-  const rows = [...(await measure(peers, 64, rounds)), ...(await measure(peers, 512, rounds))];
+  const rows: string[][] = [];
+  for (const subject of subjects) rows.push(...(await measure(peers, subject, rounds)));
   for (const peer of all) peer.end();
   const notes = all.map(({ name, greeting, cores, failures }) =>
     greeting.skipped === undefined
@@ -149,12 +164,12 @@ export async function peersBenchmark(flags: readonly string[]): Promise<void> {
       : `- ${name}: skipped: ${greeting.skipped}`,
   );
   const text = [
-    `MLP 784-1024-1024-10, float32, ms. ${machine()}, one thread. Medians of ${rounds} interleaved rounds; in brackets their time over ours.`,
+    `Milliseconds on one thread. ${machine()}. Medians of ${rounds} interleaved rounds; in brackets their time over ours.`,
     '',
-    table(['batch', 'work', 'Pushforward', ...peers.map(({ name }) => name)], rows),
+    table(['model', 'precision', 'batch', 'work', 'Pushforward', ...peers.map(({ name }) => name)], rows),
     '',
     ...notes,
   ].join('\n');
   console.log(text);
-  if (flags.includes('--write')) writeBetween('docs/performance.md', 'bench:peers', text);
+  if (flags.includes('--write')) writeBetween('docs/performance.md', markOf('bench:peers'), text);
 }

@@ -52,7 +52,7 @@ await serve(async () => {
   return {
     version,
     works: {
-      forward: (size) => {
+      'MLP f32 forward': (size) => {
         const [x, t] = inputs(size);
         const p = parameters();
         const jitted = jit(loss);
@@ -62,14 +62,14 @@ await serve(async () => {
           value.dispose();
         };
       },
-      'forward gradient': training((p, x, t, key) => {
+      'MLP f32 forward gradient': training((p, x, t, key) => {
         const keys = random.split(key, p.length);
         const v = p.map((w, i) => random.normal(keys.ref.slice(i), w.shape));
         const [value, c] = jvp((q) => loss(q, x, t), [refs(p)], [refs(v)]);
         value.dispose();
         return descend(p, c.mul(rate), v);
       }),
-      backprop: training((p, x, t, key) => {
+      'MLP f32 backprop': training((p, x, t, key) => {
         key.dispose();
         const [value, gradients] = valueAndGrad((q) => loss(q, x, t))(refs(p));
         value.dispose();

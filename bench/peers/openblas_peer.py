@@ -38,7 +38,7 @@ def forward(size):
 
 
 config = blas.openblas_get_config().decode()
-print(json.dumps({"version": config, "works": ["forward"]}), flush=True)
+print(json.dumps({"version": config, "works": ["MLP f32 forward"]}), flush=True)
 for line in sys.stdin:
     request = json.loads(line)
     start, cpu = time.perf_counter(), time.process_time()

@@ -29,11 +29,11 @@ await serve(async () => {
   return {
     version: tf.version.tfjs,
     works: {
-      forward: (size) => {
+      'MLP f32 forward': (size) => {
         const [[x, t], p] = [inputs(size), parameters()];
         return () => tf.tidy(() => void loss(p, x, t).dataSync());
       },
-      backprop: (size) => {
+      'MLP f32 backprop': (size) => {
         const [[x, t], p] = [inputs(size), parameters()];
         const optimizer = tf.train.sgd(rate);
         return () => {

@@ -148,6 +148,9 @@ void multiplyNarrow(const float* a, int64_t aStride, int64_t rows, int64_t depth
 
 // Columns of a single row at once: 256 bytes of each row of b, where registers allow.
 constexpr int rowVectors = lanes == 16 ? 4 : 8;
+// What is fetched ahead: rows that may be a page apart, where no hardware prefetcher follows; floats of a panel, and of the next, which lies
+// behind it.
+constexpr int64_t rowsAhead = 8, panelAhead = 1024;
 
 struct Exact {
   static float of(float x) { return x; }
@@ -168,14 +171,14 @@ PUSHFORWARD_INLINE void multiplyRowBy(const float* x, int64_t xStride, Matrix b,
 #pragma GCC unroll 8
   for (int v = 0; v < vectors; ++v) total[v] = Float{};
   const float* from = b.data;
+  const int64_t ahead = maximum(rowsAhead, panelAhead / maximum(b.rowStride, 1)) * b.rowStride;
   for (int64_t begin = 0; begin < k; begin += panelDepth) {
     Float sum[vectors];
 #pragma GCC unroll 8
     for (int v = 0; v < vectors; ++v) sum[v] = Float{};
     for (int64_t p = begin; p < minimum(begin + panelDepth, k); ++p, from += b.rowStride) {
-      // Rows are often a page apart, where no hardware prefetcher follows.
-      __builtin_prefetch(from + 8 * b.rowStride);
-      if (vectors * lanes > 32) __builtin_prefetch(from + 8 * b.rowStride + 32);
+#pragma GCC unroll 4
+      for (int line = 0; line < vectors * lanes; line += 16) __builtin_prefetch(from + ahead + line, 0, 2);
       const Float left = broadcast(Operand::of(x[p * xStride]));
 #pragma GCC unroll 8
       for (int v = 0; v < vectors; ++v)
@@ -199,6 +202,8 @@ PUSHFORWARD_INLINE void multiplyRowOf(const float* x, int64_t xStride, Matrix b,
     int64_t j = 0;
     for (; j + rowVectors * lanes <= columns; j += rowVectors * lanes)
       multiplyRowBy<Operand, rowVectors>(x, xStride, b.at(0, j), k, y + j, lanes);
+    for (; j + tileColumns <= columns; j += tileColumns)
+      multiplyRowBy<Operand, tileVectors>(x, xStride, b.at(0, j), k, y + j, lanes);
     for (; j < columns; j += lanes)
       multiplyRowBy<Operand, 1>(x, xStride, b.at(0, j), k, y + j, static_cast<int>(minimum(lanes, columns - j)));
     return;

@@ -273,20 +273,28 @@ struct ProductTile {
 };
 
 /**
- * Of a parameter in panels: as many rows of xᵀ as may be packed at once are packed once for all panels, and the δ of a panel once
- * for all of these rows. A group of rows of a panel is multiplied out and applied at a time, 12 KB of gradient.
+ * Of a parameter in panels: δ of as many panels as may be packed at once, `panels`, is packed once for all rows, and as many rows of xᵀ,
+ * a `chunk`, once for these panels. A group of rows of a panel is multiplied out and applied at a time, 12 KB of gradient.
  */
 template <class Format>
 struct PanelProduct {
-  int64_t inner, group, chunk, pieces;
+  // δ of 1024 columns and 1024 examples, which lies in an L3 cache.
+  static constexpr int64_t mostFloats = int64_t{1} << 20;
+  int64_t inner, group, chunk, pieces, panelSize, panels;
 
   explicit PanelProduct(const UpdateParameters& p)
-      : inner(p.inner), group(roundUp(96, Format::blockRows)), pieces(ceilDivide(inner, panelDepth)) {
+      : inner(p.inner),
+        group(roundUp(96, Format::blockRows)),
+        pieces(ceilDivide(inner, panelDepth)),
+        panelSize(pieces > 1 ? pieces * panelFloats : roundUp(inner, 64) * tileColumns) {
     const int64_t groups = Format::packedFloats / maximum(Format::floats(group, inner), 1);
     chunk = minimum(maximum(groups, 1), ceilDivide(p.rows, group)) * group;
+    panels = minimum(maximum(mostFloats / maximum(panelSize, 1), 1), ceilDivide(p.n, tileColumns));
   }
   int64_t packedFloats() const { return roundUp(chunk / group * Format::floats(group, inner), 16); }
-  int64_t threadFloats() const { return pieces * panelFloats + group * tileColumns; }
+  int64_t deltaFloats() const { return panels * panelSize; }
+  int64_t threadFloats() const { return group * tileColumns; }
+  int64_t depth(int64_t piece) const { return minimum(panelDepth, inner - piece * panelDepth); }
 };
 
 template <class Format>
@@ -296,7 +304,7 @@ static size_t updateScratch(const void* parameters, int threads) {
   if (p.gradient != GradientKind::product) return 0;
   if (!inPanels(p)) return static_cast<size_t>(4 * threads * ProductTile<Format>(threads).floats());
   const PanelProduct<Format> product(p);
-  return static_cast<size_t>(4 * (product.packedFloats() + threads * product.threadFloats()));
+  return static_cast<size_t>(4 * (product.packedFloats() + product.deltaFloats() + threads * product.threadFloats()));
 }
 
 /** Packs a group of rows of xᵀ, one piece of depth after the other. */
@@ -308,24 +316,40 @@ static void packGroup(const Update& u, int64_t row, int64_t rows, float* packed)
                      minimum(panelDepth, p.inner - begin), packed + Format::floats(rows, begin));
 }
 
-/** Multiplies out and applies rows [first, last) of the panel at `column`, whose groups are packed one after the other. */
+/** Packs the δ of the panel at `column`, one piece of depth after the other. */
+template <class Format>
+static void packDelta(const Update& u, const PanelProduct<Format>& product, int64_t column, float* to) {
+  const UpdateParameters& p = u.p;
+  for (int64_t i = 0; i < product.pieces; ++i)
+    Format::panelFrom({u.delta + i * panelDepth * p.n + column, p.n, 1}, minimum(tileColumns, p.n - column),
+                      product.depth(i), false, to + i * panelFloats);
+}
+
+/**
+ * Multiplies out and applies rows [first, last) of the panel at `column`, whose groups are packed one after the other. Meanwhile come
+ * nearer: what a group will be added to, and the δ of the next panel, unless this is the `last` one.
+ */
 template <class Format>
 static void applyProductToPanel(const Update& u, const PanelProduct<Format>& product, const float* packed,
-                                int64_t first, int64_t last, int64_t column, float* scratch) {
+                                const float* delta, int64_t first, int64_t last, int64_t column, bool lastPanel,
+                                float* g) {
   const UpdateParameters& p = u.p;
   const int64_t width = minimum(tileColumns, p.n - column);
-  const auto depth = [&](int64_t piece) { return minimum(panelDepth, p.inner - piece * panelDepth); };
-  float* g = scratch + product.pieces * panelFloats;
-  for (int64_t i = 0; i < product.pieces; ++i)
-    Format::panelFrom({u.delta + i * panelDepth * p.n + column, p.n, 1}, width, depth(i), false,
-                      scratch + i * panelFloats);
   for (int64_t i = 0; p.inner == 0 && i < product.group * width; ++i) g[i] = 0.0f;
+  const int64_t others = product.pieces - 1, calls = ceilDivide(last - first, product.group) * others;
+  const auto ahead = [&](int64_t row, int64_t rows, int64_t piece) -> NextPanel {
+    if (p.layout != WeightLayout::panels) return {};
+    if (piece == 0) return {{u.parameter + panelOffset(p, row, column), 0, rows * width, 1}};
+    if (lastPanel) return {};
+    const int64_t blocks = Format::blocks(rows), call = (row - first) / product.group * others + piece - 1;
+    return {{delta + product.panelSize, 0, product.panelSize, 1}, call * blocks, calls * blocks};
+  };
   Format::begin();
   for (int64_t row = first; row < last; row += product.group, packed += Format::floats(product.group, p.inner)) {
     const int64_t rows = minimum(product.group, last - row);
     for (int64_t i = 0; i < product.pieces; ++i)
-      Format::multiply(packed + Format::floats(rows, i * panelDepth), rows, 0, Format::blocks(rows), depth(i),
-                       {scratch + i * panelFloats, tileColumns}, width, g, width, i > 0, {});
+      Format::multiply(packed + Format::floats(rows, i * panelDepth), rows, 0, Format::blocks(rows), product.depth(i),
+                       {delta + i * panelFloats, tileColumns}, width, g, width, i > 0, ahead(row, rows, i));
     applyToPanel(u, row, column, rows, g, 1.0f);
   }
   Format::end();
@@ -335,18 +359,27 @@ template <class Format>
 static void applyProductToPanels(const Update& u) {
   const UpdateParameters& p = u.p;
   const PanelProduct<Format> product(p);
-  float *packed = static_cast<float*>(u.call.scratch), *scratch = packed + product.packedFloats();
-  for (int64_t first = 0; first < p.rows; first += product.chunk) {
-    const int64_t last = minimum(p.rows, first + product.chunk);
-    parallelFor(u.call, ceilDivide(last - first, product.group), [&](int64_t index, int) {
-      const int64_t row = first + index * product.group;
-      packGroup<Format>(u, row, minimum(product.group, last - row),
-                        packed + index * Format::floats(product.group, p.inner));
+  float *packed = static_cast<float*>(u.call.scratch), *delta = packed + product.packedFloats(),
+        *scratch = delta + product.deltaFloats();
+  const int64_t all = ceilDivide(p.n, tileColumns);
+  for (int64_t begin = 0; begin < all; begin += product.panels) {
+    const int64_t panels = minimum(product.panels, all - begin);
+    parallelFor(u.call, panels, [&](int64_t panel, int) {
+      packDelta(u, product, (begin + panel) * tileColumns, delta + panel * product.panelSize);
     });
-    parallelFor(u.call, ceilDivide(p.n, tileColumns), [&](int64_t panel, int thread) {
-      applyProductToPanel(u, product, packed, first, last, panel * tileColumns,
-                          scratch + thread * product.threadFloats());
-    });
+    for (int64_t first = 0; first < p.rows; first += product.chunk) {
+      const int64_t last = minimum(p.rows, first + product.chunk);
+      parallelFor(u.call, ceilDivide(last - first, product.group), [&](int64_t index, int) {
+        const int64_t row = first + index * product.group;
+        packGroup<Format>(u, row, minimum(product.group, last - row),
+                          packed + index * Format::floats(product.group, p.inner));
+      });
+      parallelFor(u.call, panels, [&](int64_t panel, int thread) {
+        applyProductToPanel(u, product, packed, delta + panel * product.panelSize, first, last,
+                            (begin + panel) * tileColumns, panel + 1 == panels,
+                            scratch + thread * product.threadFloats());
+      });
+    }
   }
 }
 

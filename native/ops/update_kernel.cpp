@@ -11,6 +11,9 @@ namespace pushforward::cpu::PUSHFORWARD_ISA {
 // A piece of regenerated gradient, 16 KB: with a tangent beside it, it stays in an L1 cache.
 constexpr int64_t pieceFloats = 4096, pieceColumns = 1024, pieceRows = 1024;
 
+// Of floats, as many may be multiplied out again for every vector: beyond, four rows share what is read of b.
+constexpr int64_t fewFactors = 8;
+
 struct Update {
   const UpdateParameters& p;
   const KernelCall& call;
@@ -18,9 +21,9 @@ struct Update {
   float *parameter, *first, *second;
   const float *gradient, *coefficient, *x, *delta;
   void (*piece)(const Coefficients& c, float scale, Span at, int64_t count);
-  UpdatePairs<PanelGradient> pairsByPanel;
-  UpdatePairs<SignGradient> pairsBySigns;
-  UpdatePairs<FactorGradient> pairsByFactors;
+  UpdatePanel<PanelGradient> byPanel;
+  UpdatePanel<SignGradient> bySigns;
+  UpdatePanel<FactorGradient> byFactors;
 
   void apply(int64_t offset, const float* from, int64_t count, float scale, int64_t ahead) const {
     piece(c, scale, {parameter + offset, within(first, offset), within(second, offset), from, ahead}, count);
@@ -43,22 +46,19 @@ static int64_t panelOffset(const UpdateParameters& p, int64_t row, int64_t colum
   return column * p.rows + row * minimum(tileColumns, p.n - column);
 }
 
-/** Applies a gradient, which begins with element (row, column), to rows [row, row + rows) of the planes' panel at `column`. */
+/** Applies a gradient, which begins with element (row, column), to rows [row, row + rows) of the panel at `column`. */
 template <class Gradient>
-static void applyToPlanes(const Update& u, UpdatePairs<Gradient> pairs, int64_t row, int64_t column, int64_t rows,
-                          const Gradient& gradient) {
-  const int64_t offset = panelOffset(u.p, row, column);
-  pairs(u.c, gradient,
-        {u.parameter + offset / 2, within(u.first, offset), within(u.second, offset), nullptr, contiguousAhead},
-        u.p.rows * u.p.n / 2, rows, minimum(tileColumns, u.p.n - column));
+static void applyToPanel(const Update& u, UpdatePanel<Gradient> by, int64_t row, int64_t column, int64_t rows,
+                         const Gradient& gradient) {
+  const int64_t offset = panelOffset(u.p, row, column), halves = u.p.layout == WeightLayout::planes ? 2 : 1;
+  by(u.c, gradient,
+     {u.parameter + offset / halves, within(u.first, offset), within(u.second, offset), nullptr, contiguousAhead},
+     u.p.rows * u.p.n / 2, rows, minimum(tileColumns, u.p.n - column));
 }
 
-/** The same of g [rows, wide], for panels too. */
+/** The same of g [rows, wide]. */
 static void applyToPanel(const Update& u, int64_t row, int64_t column, int64_t rows, const float* g, float scale) {
-  const int64_t wide = minimum(tileColumns, u.p.n - column);
-  if (u.p.layout == WeightLayout::panels)
-    return u.apply(panelOffset(u.p, row, column), g, rows * wide, scale, contiguousAhead);
-  applyToPlanes(u, u.pairsByPanel, row, column, rows, PanelGradient{g, wide, scale});
+  applyToPanel(u, u.byPanel, row, column, rows, PanelGradient{g, minimum(tileColumns, u.p.n - column), scale});
 }
 
 static void applyGivenToPanels(const Update& u) {
@@ -177,13 +177,13 @@ static void addGiven(const Update& u, int64_t row, int64_t rows, int64_t column,
 }
 
 /** g = Σ_f a_f b_fᵀ never leaves the registers. */
-static void applyFactorsToPlanes(const Update& u, const float* left, const float* right) {
+static void applyFactorsToPanels(const Update& u, const float* left, const float* right) {
   const UpdateParameters& p = u.p;
   const int64_t down = ceilDivide(p.rows, pieceRows);
   parallelFor(u.call, ceilDivide(p.n, tileColumns) * down, [&](int64_t index, int) {
     const int64_t row = index % down * pieceRows, column = index / down * tileColumns;
-    applyToPlanes(u, u.pairsByFactors, row, column, minimum(pieceRows, p.rows - row),
-                  FactorGradient{left + row, right + column, p.rows, p.n, factorCount(p)});
+    applyToPanel(u, u.byFactors, row, column, minimum(pieceRows, p.rows - row),
+                 FactorGradient{left + row, right + column, p.rows, p.n, factorCount(p)});
   });
 }
 
@@ -194,22 +194,11 @@ static void applySignsToPanels(const Update& u) {
   const int64_t down = ceilDivide(p.rows, rows);
   parallelFor(u.call, ceilDivide(p.n, signColumns) * down, [&](int64_t index, int) {
     alignas(64) uint32_t words[4 * rows + signSlack];
-    alignas(64) float g[pieceFloats + lanes];
     const int64_t row = index % down * rows, begin = index / down * signColumns, high = minimum(rows, p.rows - row);
     fillSignWords(drawOf(u, u.p.tangent.stream, 0), p.n, row, high, begin / signColumns, words);
-    for (int64_t column = begin; column < minimum(p.n, begin + signColumns); column += tileColumns) {
-      const int64_t wide = minimum(tileColumns, p.n - column), most = pieceFloats / tileColumns;
-      if (p.layout == WeightLayout::planes) {
-        applyToPlanes(u, u.pairsBySigns, row, column, high,
-                      SignGradient{words + (column - begin) / 32, static_cast<int>(column % 32), u.coefficient[0]});
-        continue;
-      }
-      for (int64_t i = 0; i < high; i += most) {
-        const int64_t some = minimum(most, high - i);
-        expandSigns(words + 4 * i, 4, column - begin, some, wide, g, wide);
-        applyToPanel(u, row + i, column, some, g, u.coefficient[0]);
-      }
-    }
+    for (int64_t column = begin; column < minimum(p.n, begin + signColumns); column += tileColumns)
+      applyToPanel(u, u.bySigns, row, column, high,
+                   SignGradient{words + (column - begin) / 32, static_cast<int>(column % 32), u.coefficient[0]});
   });
 }
 
@@ -221,8 +210,9 @@ static void applyDirectional(const Update& u) {
   const int64_t across = ceilDivide(p.n, columns), down = ceilDivide(p.rows, rows);
   float *left = static_cast<float*>(u.call.scratch), *right = left + factorCount(p) * p.rows;
   if (factorCount(p) > 0) drawFactors(u, left, right);
-  if (u.gradient == nullptr && p.layout == WeightLayout::planes && factorCount(p) > 0)
-    return applyFactorsToPlanes(u, left, right);
+  const int64_t mostFactors = p.layout == WeightLayout::planes ? factorCount(p) : fewFactors;
+  if (u.gradient == nullptr && inPanels(p) && factorCount(p) > 0 && factorCount(p) <= mostFactors)
+    return applyFactorsToPanels(u, left, right);
   if (u.gradient == nullptr && inPanels(p) && p.directions == 1 && p.tangent.kind == TangentKind::rademacher)
     return applySignsToPanels(u);
   parallelFor(u.call, across * down, [&](int64_t index, int) {
@@ -416,12 +406,18 @@ static void applyProduct(const Update& u) {
   });
 }
 
+template <Rule rule, class Gradient>
+static UpdatePanel<Gradient> updateBy(bool bare, bool planes) {
+  if (planes) return bare ? updatePairs<rule, false, Gradient> : updatePairs<rule, true, Gradient>;
+  return bare ? updateRows<rule, false, Gradient> : updateRows<rule, true, Gradient>;
+}
+
 template <Rule rule, class Format>
 static void update(const KernelCall& call) {
   const UpdateParameters& p = *static_cast<const UpdateParameters*>(call.parameters);
   if (p.rows <= 0 || p.n <= 0 || !allFinite(call, p)) return;
   const auto at = [&](int i) { return static_cast<float*>(call.operands[i]); };
-  const bool bare = rule == Rule::sgd && at(1) == nullptr;
+  const bool bare = rule == Rule::sgd && at(1) == nullptr, planes = p.layout == WeightLayout::planes;
   const Coefficients c = coefficientsOf(p, *call.state, rule);
   const Update u = {p,
                     call,
@@ -434,9 +430,9 @@ static void update(const KernelCall& call) {
                     at(5),
                     at(6),
                     bare ? updatePiece<rule, false> : updatePiece<rule, true>,
-                    bare ? updatePairs<rule, false, PanelGradient> : updatePairs<rule, true, PanelGradient>,
-                    bare ? updatePairs<rule, false, SignGradient> : updatePairs<rule, true, SignGradient>,
-                    bare ? updatePairs<rule, false, FactorGradient> : updatePairs<rule, true, FactorGradient>};
+                    updateBy<rule, PanelGradient>(bare, planes),
+                    updateBy<rule, SignGradient>(bare, planes),
+                    updateBy<rule, FactorGradient>(bare, planes)};
   if (p.gradient == GradientKind::given)
     applyGiven(u);
   else if (p.gradient == GradientKind::product)

@@ -46,11 +46,13 @@ struct Lines {
 
 /**
  * What will be read after a panel, which all `blocks` of rows that multiply the panel fetch together; `before` of them
- * came in other calls. 0 blocks: those of one call do.
+ * came in other calls. 0 blocks: those of one call do. And where results will be written in the end, row by row, unless that is c.
  */
 struct NextPanel {
   Lines lines;
   int64_t before = 0, blocks = 0;
+  const float* written = nullptr;
+  int64_t writtenStride = 0;
 };
 
 /** What block `index` of `count` fetches of a few long rows: two of them, or a part of one. */

@@ -139,13 +139,16 @@ static_assert(tileVectors == 2, "what the table holds");
 
 void multiplyPanel(const float* a, int64_t rows, int64_t first, int64_t last, int64_t depth, Panel b, int64_t columns,
                    float* c, int64_t cStride, bool accumulate, const NextPanel& next) {
-  const int64_t vectors = ceilDivide(columns, lanes);
-  for (int64_t i = first; i < last; ++i) {
-    const int64_t row = blockBegin(rows, i), count = blockBegin(rows, i + 1) - row;
+  const int64_t vectors = ceilDivide(columns, lanes), blocks = blockCount(rows);
+  for (int64_t i = first, row = first * rows / blocks; i < last; ++i) {
+    const int64_t end = (i + 1) * rows / blocks, count = end - row;
     const float* block = a + row * depth;
+    Prefetch fetch = fetchOf(next, i - first, last - first, depth, block);
+    fetch.written = next.written == nullptr ? c + row * cStride : next.written + row * next.writtenStride;
+    fetch.writtenStride = next.written == nullptr ? cStride : next.writtenStride;
     tiles.of[count - 1][vectors - 1](depth, block, b.data, b.stride, c + row * cStride, cStride,
-                                     static_cast<int>(columns), accumulate,
-                                     fetchOf(next, i - first, last - first, depth, block));
+                                     static_cast<int>(columns), accumulate, fetch);
+    row = end;
   }
 }
 

@@ -20,7 +20,8 @@ PUSHFORWARD_INLINE void transposeLines(const float* from, int64_t stride, int co
   for (int i = 0; i < lanes; ++i) at[i] = (i < count ? i : count - 1) * stride;
   int64_t p = 0;
   const auto steps = [&](bool whole) __attribute__((always_inline)) {
-    transposeQuads(from + p, at, [&](int q, Float x) __attribute__((always_inline)) {
+    const auto line = [&](int i) __attribute__((always_inline)) { return from + at[i] + p; };
+    transposeQuads(line, [&](int q, Float x) __attribute__((always_inline)) {
       float* to = out + (p + q) * outStride;
       if (whole)
         store(to, x);
@@ -104,12 +105,24 @@ void packColumns(Matrix b, int64_t columns, int64_t depth, float* out) {
   padPanel(out, columns, depth);
 }
 
+/** tileColumns steps of a vector of lines that lie one after another. */
+static void transposePanelLines(const float* from, float* out) {
+  for (int64_t p = 0; p < tileColumns; p += 4) {
+    const auto line = [&](int i) __attribute__((always_inline)) { return from + i * tileColumns + p; };
+    transposeQuads(line, [&](int q, Float x) __attribute__((always_inline)) { store(out + (p + q) * tileColumns, x); });
+  }
+}
+
 void packPanelRows(const Weights& b, const Piece& piece, float* out) {
   for (int64_t done = 0; done < piece.depth;) {
     const int64_t at = piece.top + done, panel = at / tileColumns * tileColumns;
     const int64_t wide = minimum(tileColumns, b.out - panel), count = minimum(panel + wide - at, piece.depth - done);
     const float* from = b.data + panel * b.in + piece.column * wide;
-    packLines({from + (at - panel), wide, 1}, piece.columns, count, out + done * tileColumns, tileColumns);
+    const int64_t whole = count == tileColumns ? piece.columns / lanes * lanes : 0;
+    float* to = out + done * tileColumns;
+    for (int64_t i = 0; i < whole; i += lanes) transposePanelLines(from + i * tileColumns, to + i);
+    if (whole < piece.columns)
+      packLines({from + whole * wide + (at - panel), wide, 1}, piece.columns - whole, count, to + whole, tileColumns);
     done += count;
   }
   padPanel(out, piece.columns, piece.depth);

@@ -1,4 +1,5 @@
-// Lines to steps: out[p·outStride + i] = lines[i·stride + p], a vector of lines by four steps at a time.
+// Lines to steps: out(p, i) = lines(i, p), a vector of lines by four steps at a time: eight shuffles and, on AVX-512, twelve insertions of what is
+// in memory for 64 elements.
 #pragma once
 #include "cpu/vector.h"
 
@@ -9,34 +10,38 @@ PUSHFORWARD_INLINE Float interleaveLow(Float x, Float y) { return (Float)_mm512_
 PUSHFORWARD_INLINE Float interleaveHigh(Float x, Float y) { return (Float)_mm512_unpackhi_ps((__m512)x, (__m512)y); }
 PUSHFORWARD_INLINE Float joinLow(Float x, Float y) { return (Float)_mm512_unpacklo_pd((__m512d)x, (__m512d)y); }
 PUSHFORWARD_INLINE Float joinHigh(Float x, Float y) { return (Float)_mm512_unpackhi_pd((__m512d)x, (__m512d)y); }
-/** Four floats at each of from + at[0], at[4], at[8] … */
-PUSHFORWARD_INLINE Float loadQuads(const float* from, const int64_t* at) {
-  __m512 x = _mm512_castps128_ps512(_mm_loadu_ps(from + at[0]));
-  x = _mm512_insertf32x4(x, _mm_loadu_ps(from + at[4]), 1);
-  x = _mm512_insertf32x4(x, _mm_loadu_ps(from + at[8]), 2);
-  return (Float)_mm512_insertf32x4(x, _mm_loadu_ps(from + at[12]), 3);
+/** Four floats each of lines i, i + 4, i + 8 … */
+template <class Line>
+PUSHFORWARD_INLINE Float loadQuads(const Line& line, int i) {
+  __m512 x = _mm512_castps128_ps512(_mm_loadu_ps(line(i)));
+  x = _mm512_insertf32x4(x, _mm_loadu_ps(line(i + 4)), 1);
+  x = _mm512_insertf32x4(x, _mm_loadu_ps(line(i + 8)), 2);
+  return (Float)_mm512_insertf32x4(x, _mm_loadu_ps(line(i + 12)), 3);
 }
 #elif PUSHFORWARD_LANES == 8
 PUSHFORWARD_INLINE Float interleaveLow(Float x, Float y) { return (Float)_mm256_unpacklo_ps((__m256)x, (__m256)y); }
 PUSHFORWARD_INLINE Float interleaveHigh(Float x, Float y) { return (Float)_mm256_unpackhi_ps((__m256)x, (__m256)y); }
 PUSHFORWARD_INLINE Float joinLow(Float x, Float y) { return (Float)_mm256_unpacklo_pd((__m256d)x, (__m256d)y); }
 PUSHFORWARD_INLINE Float joinHigh(Float x, Float y) { return (Float)_mm256_unpackhi_pd((__m256d)x, (__m256d)y); }
-PUSHFORWARD_INLINE Float loadQuads(const float* from, const int64_t* at) {
-  return (Float)_mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(from + at[0])), _mm_loadu_ps(from + at[4]), 1);
+template <class Line>
+PUSHFORWARD_INLINE Float loadQuads(const Line& line, int i) {
+  return (Float)_mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(line(i))), _mm_loadu_ps(line(i + 4)), 1);
 }
 #else
 PUSHFORWARD_INLINE Float interleaveLow(Float x, Float y) { return __builtin_shufflevector(x, y, 0, 4, 1, 5); }
 PUSHFORWARD_INLINE Float interleaveHigh(Float x, Float y) { return __builtin_shufflevector(x, y, 2, 6, 3, 7); }
 PUSHFORWARD_INLINE Float joinLow(Float x, Float y) { return __builtin_shufflevector(x, y, 0, 1, 4, 5); }
 PUSHFORWARD_INLINE Float joinHigh(Float x, Float y) { return __builtin_shufflevector(x, y, 2, 3, 6, 7); }
-PUSHFORWARD_INLINE Float loadQuads(const float* from, const int64_t* at) { return load(from + at[0]); }
+template <class Line>
+PUSHFORWARD_INLINE Float loadQuads(const Line& line, int i) {
+  return load(line(i));
+}
 #endif
 
-/** Line i of a vector of lines begins at lines + at[i]: lane l of four steps of lines 4l + r, r < 4, is transposed. */
-template <class Store>
-PUSHFORWARD_INLINE void transposeQuads(const float* lines, const int64_t* at, const Store& to) {
-  const Float x0 = loadQuads(lines, at), x1 = loadQuads(lines, at + 1), x2 = loadQuads(lines, at + 2),
-              x3 = loadQuads(lines, at + 3);
+/** to(p, step p of a vector of lines), p < 4; line(i) is where line i begins. Lane l of x_r has steps of line 4l + r. */
+template <class Line, class Store>
+PUSHFORWARD_INLINE void transposeQuads(const Line& line, const Store& to) {
+  const Float x0 = loadQuads(line, 0), x1 = loadQuads(line, 1), x2 = loadQuads(line, 2), x3 = loadQuads(line, 3);
   const Float y0 = interleaveLow(x0, x1), y1 = interleaveHigh(x0, x1), y2 = interleaveLow(x2, x3),
               y3 = interleaveHigh(x2, x3);
   to(0, joinLow(y0, y2));

@@ -213,33 +213,53 @@ static void drawFactors(const DenseCall& d, int64_t begin, int64_t end) {
   }
 }
 
-/** ẏ_k = slope ⊙ (ẏ_k + ḃ_k + Σ_q projection_kq b_kqᵀ). */
+/** Where the ḃ_k of a panel's columns lie, if there are any. */
+PUSHFORWARD_INLINE const float* biasTangent(const DenseCall& d, int64_t k, int64_t column) {
+  const DenseParameters& p = d.p;
+  if (p.bDot.kind == TangentKind::given) return d.bDot + k * p.out + column;
+  if (p.bDot.kind != TangentKind::gaussian && p.bDot.kind != TangentKind::rademacher) return nullptr;
+  return d.factors + (p.directions * (d.lowRank ? p.wDot.rank : 0) + k) * p.out + column;
+}
+
+/** ẏ_k = slope ⊙ (ẏ_k + ḃ_k + Σ_q projection_kq b_kqᵀ); what no row changes is loaded before, as in finishLines. */
 static void finishTangent(const DenseCall& d, const Products& products, int64_t k, int64_t row, int64_t rows,
                           int64_t column, int64_t columns, const float* slopes) {
   const DenseParameters& p = d.p;
-  const int64_t rank = d.lowRank ? p.wDot.rank : 0;
+  const int64_t out = p.out, all = p.rows * p.directions, stride = products.stride, rank = d.lowRank ? p.wDot.rank : 0;
   const bool ready = p.in > 0 && (d.stacked || d.denseTangent);  // ẏ holds the products
-  const float* bias = nullptr;
-  if (p.bDot.kind == TangentKind::given) bias = d.bDot + k * p.out + column;
-  if (p.bDot.kind == TangentKind::gaussian || p.bDot.kind == TangentKind::rademacher)
-    bias = d.factors + (p.directions * rank + k) * p.out + column;
-  if (ready && rank == 0 && bias == nullptr && !d.slope && !products.apart) return;
-  for (int64_t i = 0; i < rows; ++i) {
-    const float* from = products.dots + k * products.direction + i * products.stride;
-    alignas(64) float to[tileColumns];
-    for (int64_t j = 0; j < columns; j += lanes) {
-      if (p.packedYDot == 0) __builtin_prefetch(d.yDot + (k * p.rows + row + i + ahead) * p.out + column + j, 1);
+  const bool slope = d.slope;
+  const int32_t packed = p.packedYDot;
+  const float* bias = biasTangent(d, k, column);
+  if (ready && rank == 0 && bias == nullptr && !slope && !products.apart) return;
+  const float *from = products.dots + k * products.direction, *projection = d.projection + k * rank * p.rows + row,
+              *factors = d.factors + k * rank * out + column;
+  float* yDot = d.yDot;
+  Float added[tileVectors] = {}, first[tileVectors] = {};
+  for (int64_t j = 0; j < columns; j += lanes) {
+    added[j / lanes] = bias == nullptr ? broadcast(-0.0f) : loadFirst(bias + j, columns - j);
+    if (rank > 0) first[j / lanes] = loadFirst(factors + j, columns - j);
+  }
+  row += k * p.rows;
+  for (int64_t i = 0; i < rows; ++i, from += stride, slopes += tileColumns) {
+    alignas(64) float line[tileColumns];
+#pragma GCC unroll 4
+    for (int64_t v = 0; v < tileVectors; ++v) {
+      const int64_t j = v * lanes;
+      if (j >= columns) break;
+      float* to = yDot + (row + i) * out + column + j;
+      if (packed == 0) __builtin_prefetch(to + ahead * out, 1);
       Float sum = ready ? loadFirst(from + j, columns - j) : Float{};
-      for (int64_t q = 0; q < rank; ++q) {
-        const int64_t f = k * rank + q;
-        sum = multiplyAdd(broadcast(d.projection[f * p.rows + row + i]),
-                          loadFirst(d.factors + f * p.out + column + j, columns - j), sum);
-      }
-      if (bias != nullptr) sum = sum + loadFirst(bias + j, columns - j);
-      if (d.slope) sum = sum * load(slopes + i * tileColumns + j);
-      store(to + j, sum);
+      if (rank > 0) sum = multiplyAdd(broadcast(projection[i]), first[v], sum);
+      for (int64_t q = 1; q < rank; ++q)
+        sum = multiplyAdd(broadcast(projection[q * p.rows + i]), loadFirst(factors + q * out + j, columns - j), sum);
+      sum = sum + added[v];
+      if (slope) sum = sum * load(slopes + j);
+      if (packed != 0)
+        store(line + j, sum);
+      else
+        storeFirst(to, sum, columns - j);
     }
-    storeRow(d.yDot, p.packedYDot, p.rows * p.directions, p.out, k * p.rows + row + i, column, columns, to);
+    if (packed != 0) storeRow(yDot, packed, all, out, row + i, column, columns, line);
   }
 }
 

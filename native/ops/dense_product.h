@@ -188,6 +188,11 @@ static void multiplyColumns(const DenseCall& d, const Chunk& chunk, Share share,
     for (int64_t i = 0; i < parts; ++i) {
       const Part part = partOf(d, chunk, i);
       float* to = part.direction < 0 ? products.z : products.dots + part.direction * products.direction;
+      if (products.apart && !handsTiles(p) && end == begin + depth) {
+        const int64_t offset = chunk.first * out + column;
+        ahead.written = part.direction < 0 ? d.y + offset : d.yDot + part.direction * p.rows * out + offset;
+        ahead.writtenStride = out;
+      }
       multiply(part, b, to, piece.top > 0, ahead);
       ahead.before += shareOf(part);
     }

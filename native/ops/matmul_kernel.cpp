@@ -8,12 +8,12 @@
 
 namespace pushforward::cpu::PUSHFORWARD_ISA {
 
-// Rows of A packed at once, 128 KB with their panel's depth; a single thread takes as many as a Format finishes together, so that B is packed
-// once for them.
+// Rows of A packed at once, 128 KB with their panel's depth; a single thread takes more, so that B is packed
+// fewer times.
 constexpr int64_t packedRows = 128;
 template <class Format>
 static int64_t rowsTogetherOf(int64_t threads) {
-  return threads > 1 ? packedRows : Format::finishedRows;
+  return threads > 1 ? packedRows : Format::matmulRows;
 }
 // Columns of a task: packing a row costs as much as about 12.
 constexpr int64_t taskColumns = 1024;
@@ -70,7 +70,9 @@ struct Right {
     if (piece.columns <= 0) return {};
     if (weights != nullptr && !transposed)
       return {Format::linesOf(*weights, {piece.top, piece.depth, column + piece.column, piece.columns})};
-    if (weights != nullptr || b.columnStride != 1) return {};
+    if (weights != nullptr)
+      return {Format::linesOfTransposed(*weights, {piece.top, piece.depth, column + piece.column, piece.columns})};
+    if (b.columnStride != 1) return {};
     return {{b.at(piece.top, piece.column).data, b.rowStride, piece.columns}};
   }
 };

@@ -11,6 +11,9 @@ namespace pushforward::cpu::PUSHFORWARD_ISA {
 // A piece of regenerated gradient, 16 KB: with a tangent beside it, it stays in an L1 cache.
 constexpr int64_t pieceFloats = 4096, pieceColumns = 1024, pieceRows = 1024;
 
+// Of floats, as many may be multiplied out again for every vector: beyond, four rows share what is read of b.
+constexpr int64_t fewFactors = 8;
+
 struct Update {
   const UpdateParameters& p;
   const KernelCall& call;
@@ -18,9 +21,9 @@ struct Update {
   float *parameter, *first, *second;
   const float *gradient, *coefficient, *x, *delta;
   void (*piece)(const Coefficients& c, float scale, Span at, int64_t count);
-  UpdatePairs<PanelGradient> pairsByPanel;
-  UpdatePairs<SignGradient> pairsBySigns;
-  UpdatePairs<FactorGradient> pairsByFactors;
+  UpdatePanel<PanelGradient> byPanel;
+  UpdatePanel<SignGradient> bySigns;
+  UpdatePanel<FactorGradient> byFactors;
 
   void apply(int64_t offset, const float* from, int64_t count, float scale, int64_t ahead) const {
     piece(c, scale, {parameter + offset, within(first, offset), within(second, offset), from, ahead}, count);
@@ -43,22 +46,19 @@ static int64_t panelOffset(const UpdateParameters& p, int64_t row, int64_t colum
   return column * p.rows + row * minimum(tileColumns, p.n - column);
 }
 
-/** Applies a gradient, which begins with element (row, column), to rows [row, row + rows) of the planes' panel at `column`. */
+/** Applies a gradient, which begins with element (row, column), to rows [row, row + rows) of the panel at `column`. */
 template <class Gradient>
-static void applyToPlanes(const Update& u, UpdatePairs<Gradient> pairs, int64_t row, int64_t column, int64_t rows,
-                          const Gradient& gradient) {
-  const int64_t offset = panelOffset(u.p, row, column);
-  pairs(u.c, gradient,
-        {u.parameter + offset / 2, within(u.first, offset), within(u.second, offset), nullptr, contiguousAhead},
-        u.p.rows * u.p.n / 2, rows, minimum(tileColumns, u.p.n - column));
+static void applyToPanel(const Update& u, UpdatePanel<Gradient> by, int64_t row, int64_t column, int64_t rows,
+                         const Gradient& gradient) {
+  const int64_t offset = panelOffset(u.p, row, column), halves = u.p.layout == WeightLayout::planes ? 2 : 1;
+  by(u.c, gradient,
+     {u.parameter + offset / halves, within(u.first, offset), within(u.second, offset), nullptr, contiguousAhead},
+     u.p.rows * u.p.n / 2, rows, minimum(tileColumns, u.p.n - column));
 }
 
-/** The same of g [rows, wide], for panels too. */
+/** The same of g [rows, wide]. */
 static void applyToPanel(const Update& u, int64_t row, int64_t column, int64_t rows, const float* g, float scale) {
-  const int64_t wide = minimum(tileColumns, u.p.n - column);
-  if (u.p.layout == WeightLayout::panels)
-    return u.apply(panelOffset(u.p, row, column), g, rows * wide, scale, contiguousAhead);
-  applyToPlanes(u, u.pairsByPanel, row, column, rows, PanelGradient{g, wide, scale});
+  applyToPanel(u, u.byPanel, row, column, rows, PanelGradient{g, minimum(tileColumns, u.p.n - column), scale});
 }
 
 static void applyGivenToPanels(const Update& u) {
@@ -177,13 +177,13 @@ static void addGiven(const Update& u, int64_t row, int64_t rows, int64_t column,
 }
 
 /** g = Σ_f a_f b_fᵀ never leaves the registers. */
-static void applyFactorsToPlanes(const Update& u, const float* left, const float* right) {
+static void applyFactorsToPanels(const Update& u, const float* left, const float* right) {
   const UpdateParameters& p = u.p;
   const int64_t down = ceilDivide(p.rows, pieceRows);
   parallelFor(u.call, ceilDivide(p.n, tileColumns) * down, [&](int64_t index, int) {
     const int64_t row = index % down * pieceRows, column = index / down * tileColumns;
-    applyToPlanes(u, u.pairsByFactors, row, column, minimum(pieceRows, p.rows - row),
-                  FactorGradient{left + row, right + column, p.rows, p.n, factorCount(p)});
+    applyToPanel(u, u.byFactors, row, column, minimum(pieceRows, p.rows - row),
+                 FactorGradient{left + row, right + column, p.rows, p.n, factorCount(p)});
   });
 }
 
@@ -194,22 +194,11 @@ static void applySignsToPanels(const Update& u) {
   const int64_t down = ceilDivide(p.rows, rows);
   parallelFor(u.call, ceilDivide(p.n, signColumns) * down, [&](int64_t index, int) {
     alignas(64) uint32_t words[4 * rows + signSlack];
-    alignas(64) float g[pieceFloats + lanes];
     const int64_t row = index % down * rows, begin = index / down * signColumns, high = minimum(rows, p.rows - row);
     fillSignWords(drawOf(u, u.p.tangent.stream, 0), p.n, row, high, begin / signColumns, words);
-    for (int64_t column = begin; column < minimum(p.n, begin + signColumns); column += tileColumns) {
-      const int64_t wide = minimum(tileColumns, p.n - column), most = pieceFloats / tileColumns;
-      if (p.layout == WeightLayout::planes) {
-        applyToPlanes(u, u.pairsBySigns, row, column, high,
-                      SignGradient{words + (column - begin) / 32, static_cast<int>(column % 32), u.coefficient[0]});
-        continue;
-      }
-      for (int64_t i = 0; i < high; i += most) {
-        const int64_t some = minimum(most, high - i);
-        expandSigns(words + 4 * i, 4, column - begin, some, wide, g, wide);
-        applyToPanel(u, row + i, column, some, g, u.coefficient[0]);
-      }
-    }
+    for (int64_t column = begin; column < minimum(p.n, begin + signColumns); column += tileColumns)
+      applyToPanel(u, u.bySigns, row, column, high,
+                   SignGradient{words + (column - begin) / 32, static_cast<int>(column % 32), u.coefficient[0]});
   });
 }
 
@@ -221,8 +210,9 @@ static void applyDirectional(const Update& u) {
   const int64_t across = ceilDivide(p.n, columns), down = ceilDivide(p.rows, rows);
   float *left = static_cast<float*>(u.call.scratch), *right = left + factorCount(p) * p.rows;
   if (factorCount(p) > 0) drawFactors(u, left, right);
-  if (u.gradient == nullptr && p.layout == WeightLayout::planes && factorCount(p) > 0)
-    return applyFactorsToPlanes(u, left, right);
+  const int64_t mostFactors = p.layout == WeightLayout::planes ? factorCount(p) : fewFactors;
+  if (u.gradient == nullptr && inPanels(p) && factorCount(p) > 0 && factorCount(p) <= mostFactors)
+    return applyFactorsToPanels(u, left, right);
   if (u.gradient == nullptr && inPanels(p) && p.directions == 1 && p.tangent.kind == TangentKind::rademacher)
     return applySignsToPanels(u);
   parallelFor(u.call, across * down, [&](int64_t index, int) {
@@ -273,20 +263,28 @@ struct ProductTile {
 };
 
 /**
- * Of a parameter in panels: as many rows of xᵀ as may be packed at once are packed once for all panels, and the δ of a panel once
- * for all of these rows. A group of rows of a panel is multiplied out and applied at a time, 12 KB of gradient.
+ * Of a parameter in panels: δ of as many panels as may be packed at once, `panels`, is packed once for all rows, and as many rows of xᵀ,
+ * a `chunk`, once for these panels. A group of rows of a panel is multiplied out and applied at a time, 12 KB of gradient.
  */
 template <class Format>
 struct PanelProduct {
-  int64_t inner, group, chunk, pieces;
+  // δ of 1024 columns and 1024 examples, which lies in an L3 cache.
+  static constexpr int64_t mostFloats = int64_t{1} << 20;
+  int64_t inner, group, chunk, pieces, panelSize, panels;
 
   explicit PanelProduct(const UpdateParameters& p)
-      : inner(p.inner), group(roundUp(96, Format::blockRows)), pieces(ceilDivide(inner, panelDepth)) {
+      : inner(p.inner),
+        group(roundUp(96, Format::blockRows)),
+        pieces(ceilDivide(inner, panelDepth)),
+        panelSize(pieces > 1 ? pieces * panelFloats : roundUp(inner, 64) * tileColumns) {
     const int64_t groups = Format::packedFloats / maximum(Format::floats(group, inner), 1);
     chunk = minimum(maximum(groups, 1), ceilDivide(p.rows, group)) * group;
+    panels = minimum(maximum(mostFloats / maximum(panelSize, 1), 1), ceilDivide(p.n, tileColumns));
   }
   int64_t packedFloats() const { return roundUp(chunk / group * Format::floats(group, inner), 16); }
-  int64_t threadFloats() const { return pieces * panelFloats + group * tileColumns; }
+  int64_t deltaFloats() const { return panels * panelSize; }
+  int64_t threadFloats() const { return group * tileColumns; }
+  int64_t depth(int64_t piece) const { return minimum(panelDepth, inner - piece * panelDepth); }
 };
 
 template <class Format>
@@ -296,7 +294,7 @@ static size_t updateScratch(const void* parameters, int threads) {
   if (p.gradient != GradientKind::product) return 0;
   if (!inPanels(p)) return static_cast<size_t>(4 * threads * ProductTile<Format>(threads).floats());
   const PanelProduct<Format> product(p);
-  return static_cast<size_t>(4 * (product.packedFloats() + threads * product.threadFloats()));
+  return static_cast<size_t>(4 * (product.packedFloats() + product.deltaFloats() + threads * product.threadFloats()));
 }
 
 /** Packs a group of rows of xᵀ, one piece of depth after the other. */
@@ -308,24 +306,40 @@ static void packGroup(const Update& u, int64_t row, int64_t rows, float* packed)
                      minimum(panelDepth, p.inner - begin), packed + Format::floats(rows, begin));
 }
 
-/** Multiplies out and applies rows [first, last) of the panel at `column`, whose groups are packed one after the other. */
+/** Packs the δ of the panel at `column`, one piece of depth after the other. */
+template <class Format>
+static void packDelta(const Update& u, const PanelProduct<Format>& product, int64_t column, float* to) {
+  const UpdateParameters& p = u.p;
+  for (int64_t i = 0; i < product.pieces; ++i)
+    Format::panelFrom({u.delta + i * panelDepth * p.n + column, p.n, 1}, minimum(tileColumns, p.n - column),
+                      product.depth(i), false, to + i * panelFloats);
+}
+
+/**
+ * Multiplies out and applies rows [first, last) of the panel at `column`, whose groups are packed one after the other. Meanwhile come
+ * nearer: what a group will be added to, and the δ of the next panel, unless this is the `last` one.
+ */
 template <class Format>
 static void applyProductToPanel(const Update& u, const PanelProduct<Format>& product, const float* packed,
-                                int64_t first, int64_t last, int64_t column, float* scratch) {
+                                const float* delta, int64_t first, int64_t last, int64_t column, bool lastPanel,
+                                float* g) {
   const UpdateParameters& p = u.p;
   const int64_t width = minimum(tileColumns, p.n - column);
-  const auto depth = [&](int64_t piece) { return minimum(panelDepth, p.inner - piece * panelDepth); };
-  float* g = scratch + product.pieces * panelFloats;
-  for (int64_t i = 0; i < product.pieces; ++i)
-    Format::panelFrom({u.delta + i * panelDepth * p.n + column, p.n, 1}, width, depth(i), false,
-                      scratch + i * panelFloats);
   for (int64_t i = 0; p.inner == 0 && i < product.group * width; ++i) g[i] = 0.0f;
+  const int64_t others = product.pieces - 1, calls = ceilDivide(last - first, product.group) * others;
+  const auto ahead = [&](int64_t row, int64_t rows, int64_t piece) -> NextPanel {
+    if (p.layout != WeightLayout::panels) return {};
+    if (piece == 0) return {{u.parameter + panelOffset(p, row, column), 0, rows * width, 1}};
+    if (lastPanel) return {};
+    const int64_t blocks = Format::blocks(rows), call = (row - first) / product.group * others + piece - 1;
+    return {{delta + product.panelSize, 0, product.panelSize, 1}, call * blocks, calls * blocks};
+  };
   Format::begin();
   for (int64_t row = first; row < last; row += product.group, packed += Format::floats(product.group, p.inner)) {
     const int64_t rows = minimum(product.group, last - row);
     for (int64_t i = 0; i < product.pieces; ++i)
-      Format::multiply(packed + Format::floats(rows, i * panelDepth), rows, 0, Format::blocks(rows), depth(i),
-                       {scratch + i * panelFloats, tileColumns}, width, g, width, i > 0, {});
+      Format::multiply(packed + Format::floats(rows, i * panelDepth), rows, 0, Format::blocks(rows), product.depth(i),
+                       {delta + i * panelFloats, tileColumns}, width, g, width, i > 0, ahead(row, rows, i));
     applyToPanel(u, row, column, rows, g, 1.0f);
   }
   Format::end();
@@ -335,18 +349,27 @@ template <class Format>
 static void applyProductToPanels(const Update& u) {
   const UpdateParameters& p = u.p;
   const PanelProduct<Format> product(p);
-  float *packed = static_cast<float*>(u.call.scratch), *scratch = packed + product.packedFloats();
-  for (int64_t first = 0; first < p.rows; first += product.chunk) {
-    const int64_t last = minimum(p.rows, first + product.chunk);
-    parallelFor(u.call, ceilDivide(last - first, product.group), [&](int64_t index, int) {
-      const int64_t row = first + index * product.group;
-      packGroup<Format>(u, row, minimum(product.group, last - row),
-                        packed + index * Format::floats(product.group, p.inner));
+  float *packed = static_cast<float*>(u.call.scratch), *delta = packed + product.packedFloats(),
+        *scratch = delta + product.deltaFloats();
+  const int64_t all = ceilDivide(p.n, tileColumns);
+  for (int64_t begin = 0; begin < all; begin += product.panels) {
+    const int64_t panels = minimum(product.panels, all - begin);
+    parallelFor(u.call, panels, [&](int64_t panel, int) {
+      packDelta(u, product, (begin + panel) * tileColumns, delta + panel * product.panelSize);
     });
-    parallelFor(u.call, ceilDivide(p.n, tileColumns), [&](int64_t panel, int thread) {
-      applyProductToPanel(u, product, packed, first, last, panel * tileColumns,
-                          scratch + thread * product.threadFloats());
-    });
+    for (int64_t first = 0; first < p.rows; first += product.chunk) {
+      const int64_t last = minimum(p.rows, first + product.chunk);
+      parallelFor(u.call, ceilDivide(last - first, product.group), [&](int64_t index, int) {
+        const int64_t row = first + index * product.group;
+        packGroup<Format>(u, row, minimum(product.group, last - row),
+                          packed + index * Format::floats(product.group, p.inner));
+      });
+      parallelFor(u.call, panels, [&](int64_t panel, int thread) {
+        applyProductToPanel(u, product, packed, delta + panel * product.panelSize, first, last,
+                            (begin + panel) * tileColumns, panel + 1 == panels,
+                            scratch + thread * product.threadFloats());
+      });
+    }
   }
 }
 
@@ -383,12 +406,18 @@ static void applyProduct(const Update& u) {
   });
 }
 
+template <Rule rule, class Gradient>
+static UpdatePanel<Gradient> updateBy(bool bare, bool planes) {
+  if (planes) return bare ? updatePairs<rule, false, Gradient> : updatePairs<rule, true, Gradient>;
+  return bare ? updateRows<rule, false, Gradient> : updateRows<rule, true, Gradient>;
+}
+
 template <Rule rule, class Format>
 static void update(const KernelCall& call) {
   const UpdateParameters& p = *static_cast<const UpdateParameters*>(call.parameters);
   if (p.rows <= 0 || p.n <= 0 || !allFinite(call, p)) return;
   const auto at = [&](int i) { return static_cast<float*>(call.operands[i]); };
-  const bool bare = rule == Rule::sgd && at(1) == nullptr;
+  const bool bare = rule == Rule::sgd && at(1) == nullptr, planes = p.layout == WeightLayout::planes;
   const Coefficients c = coefficientsOf(p, *call.state, rule);
   const Update u = {p,
                     call,
@@ -401,9 +430,9 @@ static void update(const KernelCall& call) {
                     at(5),
                     at(6),
                     bare ? updatePiece<rule, false> : updatePiece<rule, true>,
-                    bare ? updatePairs<rule, false, PanelGradient> : updatePairs<rule, true, PanelGradient>,
-                    bare ? updatePairs<rule, false, SignGradient> : updatePairs<rule, true, SignGradient>,
-                    bare ? updatePairs<rule, false, FactorGradient> : updatePairs<rule, true, FactorGradient>};
+                    updateBy<rule, PanelGradient>(bare, planes),
+                    updateBy<rule, SignGradient>(bare, planes),
+                    updateBy<rule, FactorGradient>(bare, planes)};
   if (p.gradient == GradientKind::given)
     applyGiven(u);
   else if (p.gradient == GradientKind::product)

@@ -109,7 +109,7 @@ static void updatePiece(const Coefficients& c, float scale, Span at, int64_t cou
   if (i < count) updateVector<rule, state>(c, scale, at, i, static_cast<int>(count - i));
 }
 
-// Where the gradient of a panel comes from: at(i, j) and the row below it, i even, one vector of columns each.
+// Where the gradient of a panel comes from: row(i, j), one vector of columns; at(i, j): that and the row below it, i even.
 
 /** A panel [·, wide] of floats, to be scaled. */
 struct PanelGradient {
@@ -121,6 +121,7 @@ struct PanelGradient {
     upper = load(g + i * wide + j) * scale;
     lower = load(g + (i + 1) * wide + j) * scale;
   }
+  __attribute__((always_inline)) Float row(int64_t i, int64_t j) const { return load(g + i * wide + j) * scale; }
 };
 
 /** ±c, by bits of sign words, four of them a row (fillSignWords); `shift` is the bit of the panel's first column. */
@@ -132,6 +133,9 @@ struct SignGradient {
   __attribute__((always_inline)) void at(int64_t i, int64_t j, Float& upper, Float& lower) const {
     upper = signs(words[4 * i], shift + static_cast<int>(j)) * c;
     lower = signs(words[4 * i + 4], shift + static_cast<int>(j)) * c;
+  }
+  __attribute__((always_inline)) Float row(int64_t i, int64_t j) const {
+    return signs(words[4 * i], shift + static_cast<int>(j)) * c;
   }
 };
 
@@ -147,6 +151,12 @@ struct FactorGradient {
       upper = multiplyAdd(broadcast(left[f * leftStride + i]), b, upper);
       lower = multiplyAdd(broadcast(left[f * leftStride + i + 1]), b, lower);
     }
+  }
+  __attribute__((always_inline)) Float row(int64_t i, int64_t j) const {
+    Float g{};
+    for (int64_t f = 0; f < factors; ++f)
+      g = multiplyAdd(broadcast(left[f * leftStride + i]), load(right + f * rightStride + j), g);
+    return g;
   }
 };
 
@@ -180,8 +190,25 @@ static void updatePairs(const Coefficients& coefficients, const Gradient& from, 
     }
 }
 
+/** The same of a panel of floats; `rows` may be odd. */
+template <Rule rule, bool state, class Gradient>
+static void updateRows(const Coefficients& coefficients, const Gradient& from, Span at, int64_t, int64_t rows,
+                       int64_t wide) {
+  const Coefficients c = coefficients;
+  const Gradient gradient = from;
+  for (int64_t i = 0; i < rows; ++i)
+    for (int64_t j = 0; j < wide; j += lanes) {
+      const int64_t offset = i * wide + j;
+      if (lanes == 16 || offset % 16 == 0) __builtin_prefetch(at.parameter + offset + at.ahead, 1);
+      fetchAhead<rule, state>(at, offset);
+      const Float p = load(at.parameter + offset);
+      store(at.parameter + offset,
+            updated<rule, state>(c, p, gradient.row(i, j), within(at.first, offset), within(at.second, offset), lanes));
+    }
+}
+
 template <class Gradient>
-using UpdatePairs = void (*)(const Coefficients& c, const Gradient& gradient, Span at, int64_t low, int64_t rows,
+using UpdatePanel = void (*)(const Coefficients& c, const Gradient& gradient, Span at, int64_t low, int64_t rows,
                              int64_t wide);
 
 }  // namespace pushforward::cpu::PUSHFORWARD_ISA

@@ -9,7 +9,7 @@ namespace pushforward::cpu::PUSHFORWARD_ISA {
 /** What the Formats share; `Self` packs pieces of B: finishPanel makes floats [depth, columns] its own, in place. */
 template <class Self>
 struct Bf16Format {
-  static constexpr int64_t packedFloats = cachedFloats, finishedRows = rowsTogether;
+  static constexpr int64_t packedFloats = cachedFloats, finishedRows = rowsTogether, matmulRows = rowsTogether;
   static constexpr int64_t blockRows = tileRows;
   static constexpr bool narrow = false, apart = false;
   static void begin() {}
@@ -42,6 +42,7 @@ struct Bf16Format {
     return FloatFormat::signPanel(words, piece, scratch);  // ±1 is bf16
   }
   static Lines linesOf(const Weights& w, const Piece& piece) { return FloatFormat::linesOf(w, piece); }
+  static Lines linesOfTransposed(const Weights&, const Piece&) { return {}; }
   static void multiplyRow(const float* x, int64_t xStride, Matrix b, int64_t columns, int64_t k, float* y) {
     multiplyRowBf16(x, xStride, b, columns, k, y);
   }
@@ -136,7 +137,7 @@ struct PairFormat : PairsFormat<PairFormat> {
 /** Pairs in whole tiles, for AMX. */
 struct TileFormat : PairsFormat<TileFormat> {
   // Processors with AMX have L2 caches of 2 MB; products of 128 rows take less time than a weight's way from L3.
-  static constexpr int64_t packedFloats = 2 * cachedFloats, finishedRows = 4 * rowsTogether;
+  static constexpr int64_t packedFloats = 2 * cachedFloats, finishedRows = 4 * rowsTogether, matmulRows = finishedRows;
   static constexpr int64_t blockRows = tilesRows;
   static constexpr bool apart = true;
   static void begin() { AmxTiles::configure(); }

@@ -38,20 +38,30 @@ struct Piece {
   int64_t top, depth, column, columns;
 };
 
-/** `count` floats, at least, of each of some rows that are `stride` apart. */
+/** `count` floats, at least, of each of `rows` rows that are `stride` apart; 0 rows: of as many as a tile has steps. */
 struct Lines {
   const float* data = nullptr;
-  int64_t stride = 0, count = 0;
+  int64_t stride = 0, count = 0, rows = 0;
 };
 
 /**
  * What will be read after a panel, which all `blocks` of rows that multiply the panel fetch together; `before` of them
- * came in other calls. 0 blocks: those of one call do.
+ * came in other calls. 0 blocks: those of one call do. And where results will be written in the end, row by row, unless that is c.
  */
 struct NextPanel {
   Lines lines;
   int64_t before = 0, blocks = 0;
+  const float* written = nullptr;
+  int64_t writtenStride = 0;
 };
+
+/** What block `index` of `count` fetches of a few long rows: two of them, or a part of one. */
+PUSHFORWARD_INLINE Prefetch fetchOfRows(const Lines& next, int64_t index, int64_t count, int64_t steps) {
+  const int64_t sharers = maximum(count / next.rows, 1), together = count < next.rows ? 2 : 1;
+  const int64_t row = minimum(index / sharers * together, next.rows - together);
+  const int64_t stride = ceilDivide(next.count, sharers * steps);
+  return {next.data + row * next.stride + index % sharers * stride * steps, stride, together == 2 ? next.stride : 0};
+}
 
 /**
  * What block `index` of the `count` of a call, of `steps` steps each, fetches of as many rows of `next`; where there is
@@ -65,6 +75,7 @@ PUSHFORWARD_INLINE Prefetch fetchOf(const NextPanel& ahead, int64_t index, int64
   if (next.count == 0) return {has, 0, 0};
   index += ahead.before;
   count = maximum(ahead.blocks, count);
+  if (next.rows > 0) return fetchOfRows(next, index, count, steps);
   if (next.stride == next.count) {
     const int64_t share = ceilDivide(next.stride, count);
     return {next.data + index * share * steps, share, share > line ? line : 0};
@@ -88,6 +99,13 @@ struct Weights {
     const int64_t wide = minimum(tileColumns, out - piece.column);
     const int64_t offset = piece.column * in + piece.top * wide;
     return {data + (is(WeightLayout::planes) ? offset / 2 : offset), wide, piece.columns};
+  }
+
+  /** Where a piece of wᵀ lies, w in panels; piece.top begins one of them. */
+  __attribute__((always_inline)) Lines linesOfTransposed(const Piece& piece) const {
+    const int64_t wide = minimum(tileColumns, out - piece.top);
+    return {data + piece.top * in + piece.column * wide, in * tileColumns, piece.columns * wide,
+            ceilDivide(piece.depth, tileColumns)};
   }
 };
 

@@ -3,31 +3,45 @@
 #include "cpu/gemm/product.h"
 
 #include "cpu/gemm/bf16.h"
+#include "cpu/gemm/transpose.h"
 
 namespace pushforward::cpu::PUSHFORWARD_ISA {
 
-typedef float Quad __attribute__((vector_size(16)));
-
-PUSHFORWARD_INLINE Quad loadQuad(const float* p) {
-  Quad x;
-  __builtin_memcpy(&x, p, sizeof x);
-  return x;
-}
-PUSHFORWARD_INLINE void storeQuad(float* p, Quad x) { __builtin_memcpy(p, &x, sizeof x); }
-
 /**
- * Four lines of four to four steps of four: eight shuffles for sixteen elements, a quarter of what scalar moves cost.
+ * Steps of depth that a whole vector may be read and written for where each has `count` elements of it, side by side in the result: what
+ * it holds beyond them belongs to the next steps, which follow.
  */
-PUSHFORWARD_INLINE void transposeQuad(const float* lines, int64_t stride, float* out, int64_t outStride) {
-  const Quad x0 = loadQuad(lines), x1 = loadQuad(lines + stride), x2 = loadQuad(lines + 2 * stride),
-             x3 = loadQuad(lines + 3 * stride);
-  const Quad y0 = __builtin_shufflevector(x0, x1, 0, 4, 1, 5), y1 = __builtin_shufflevector(x0, x1, 2, 6, 3, 7),
-             y2 = __builtin_shufflevector(x2, x3, 0, 4, 1, 5), y3 = __builtin_shufflevector(x2, x3, 2, 6, 3, 7);
-  storeQuad(out, __builtin_shufflevector(y0, y2, 0, 1, 4, 5));
-  storeQuad(out + outStride, __builtin_shufflevector(y0, y2, 2, 3, 6, 7));
-  storeQuad(out + 2 * outStride, __builtin_shufflevector(y1, y3, 0, 1, 4, 5));
-  storeQuad(out + 3 * outStride, __builtin_shufflevector(y1, y3, 2, 3, 6, 7));
+PUSHFORWARD_INLINE int64_t wholeSteps(int64_t depth, int64_t count) { return depth + 1 - ceilDivide(lanes, count); }
+
+/** At most `lanes` lines; `compact`: steps follow one another in out. */
+PUSHFORWARD_INLINE void transposeLines(const float* from, int64_t stride, int count, int64_t depth, float* out,
+                                       int64_t outStride, bool compact) {
+  int64_t at[lanes];
+  for (int i = 0; i < lanes; ++i) at[i] = (i < count ? i : count - 1) * stride;
+  int64_t p = 0;
+  const auto steps = [&](bool whole) __attribute__((always_inline)) {
+    const auto line = [&](int i) __attribute__((always_inline)) { return from + at[i] + p; };
+    transposeQuads(line, [&](int q, Float x) __attribute__((always_inline)) {
+      float* to = out + (p + q) * outStride;
+      if (whole)
+        store(to, x);
+      else
+        storePartial(to, x, count);
+    });
+  };
+  const int64_t whole = compact || count == lanes ? wholeSteps(depth, count) : 0;
+  for (; p + 4 <= whole; p += 4) {
+    // The next lines, a page or so on, where no hardware prefetcher follows: a cache line of each in sixteen steps.
+    for (int64_t t = 0; t < lanes / 4; ++t)
+      __builtin_prefetch(from + at[p % 16 / 4 * (lanes / 4) + t] + count * stride + p, 0, 2);
+    steps(true);
+  }
+  for (; p + 4 <= depth; p += 4) steps(false);
+  for (; p < depth; ++p)
+    for (int t = 0; t < count; ++t) out[t + p * outStride] = from[at[t] + p];
 }
+
+constexpr int64_t stepsAhead = 8;  // that are fetched where steps lie a page or so apart
 
 void packLines(Matrix lines, int64_t count, int64_t depth, float* out, int64_t outStride) {
   const float* from = lines.data;
@@ -36,6 +50,7 @@ void packLines(Matrix lines, int64_t count, int64_t depth, float* out, int64_t o
     const int64_t whole = count / lanes * lanes;
     const int rest = static_cast<int>(count - whole);
     for (int64_t p = 0; p < depth; ++p, from += step, out += outStride) {
+      for (int64_t i = 0; i < count; i += 16) __builtin_prefetch(from + stepsAhead * step + i);
       for (int64_t i = 0; i < whole; i += lanes) store(out + i, load(from + i));
       if (rest > 0) storePartial(out + whole, loadPartial(from + whole, rest), rest);
     }
@@ -43,21 +58,42 @@ void packLines(Matrix lines, int64_t count, int64_t depth, float* out, int64_t o
   }
   int64_t i = 0;
   if (step == 1)
-    for (; i + 4 <= count; i += 4) {
-      int64_t p = 0;
-      for (; p + 4 <= depth; p += 4) {
-        // The next four lines, a page or so on, where no hardware prefetcher follows: one cache line of one of them.
-        __builtin_prefetch(from + (i + 4 + p / 4 % 4) * line + p / 16 * 16);
-        transposeQuad(from + i * line + p, line, out + i + p * outStride, outStride);
-      }
-      for (; p < depth; ++p)
-        for (int64_t t = 0; t < 4; ++t) out[i + t + p * outStride] = from[(i + t) * line + p];
-    }
+    for (; i < count; i += lanes)
+      transposeLines(from + i * line, line, static_cast<int>(minimum(lanes, count - i)), depth, out + i, outStride,
+                     count <= lanes && outStride == count);
   for (; i < count; ++i)
     for (int64_t p = 0; p < depth; ++p) out[i + p * outStride] = from[i * line + p * step];
 }
 
+/** Rows that lie side by side: a step of several blocks at a time, as memory has it. */
+static void packNeighbours(Matrix a, int64_t rows, int64_t first, int64_t last, int64_t depth, float* out) {
+  static_assert(tileRows <= lanes, "a block is a vector");
+  constexpr int64_t together = 8;
+  for (int64_t i = first; i < last; i += together) {
+    const int64_t blocks = minimum(together, last - i);
+    int64_t row[together + 1];
+    for (int64_t t = 0; t <= blocks; ++t) row[t] = blockBegin(rows, i + t);
+    const auto step = [&](int64_t p, bool whole) __attribute__((always_inline)) {
+      const float* from = a.data + p * a.columnStride;
+      for (int64_t j = row[0]; j < row[blocks]; j += 16) __builtin_prefetch(from + stepsAhead * a.columnStride + j);
+      for (int64_t t = 0; t < blocks; ++t) {
+        const int count = static_cast<int>(row[t + 1] - row[t]);
+        float* to = out + row[t] * depth + p * count;
+        if (whole)
+          store(to, load(from + row[t]));
+        else
+          storePartial(to, loadPartial(from + row[t], count), count);
+      }
+    };
+    const int64_t whole = wholeSteps(depth, rows / blockCount(rows));
+    int64_t p = 0;
+    for (; p < whole; ++p) step(p, true);
+    for (; p < depth; ++p) step(p, false);
+  }
+}
+
 void packRows(Matrix a, int64_t rows, int64_t first, int64_t last, int64_t depth, float* out) {
+  if (a.rowStride == 1) return packNeighbours(a, rows, first, last, depth, out);
   for (int64_t i = first; i < last; ++i) {
     const int64_t row = blockBegin(rows, i), count = blockBegin(rows, i + 1) - row;
     packLines(a.at(row, 0), count, depth, out + row * depth, count);
@@ -69,14 +105,24 @@ void packColumns(Matrix b, int64_t columns, int64_t depth, float* out) {
   padPanel(out, columns, depth);
 }
 
+/** tileColumns steps of a vector of lines that lie one after another. */
+static void transposePanelLines(const float* from, float* out) {
+  for (int64_t p = 0; p < tileColumns; p += 4) {
+    const auto line = [&](int i) __attribute__((always_inline)) { return from + i * tileColumns + p; };
+    transposeQuads(line, [&](int q, Float x) __attribute__((always_inline)) { store(out + (p + q) * tileColumns, x); });
+  }
+}
+
 void packPanelRows(const Weights& b, const Piece& piece, float* out) {
   for (int64_t done = 0; done < piece.depth;) {
     const int64_t at = piece.top + done, panel = at / tileColumns * tileColumns;
     const int64_t wide = minimum(tileColumns, b.out - panel), count = minimum(panel + wide - at, piece.depth - done);
     const float* from = b.data + panel * b.in + piece.column * wide;
-    // The next columns of bᵀ follow in memory, some kilobytes from those of the next panel, which no hardware fetches.
-    for (int64_t i = 0; i < piece.columns * wide; i += 16) __builtin_prefetch(from + piece.columns * wide + i);
-    packLines({from + (at - panel), wide, 1}, piece.columns, count, out + done * tileColumns, tileColumns);
+    const int64_t whole = count == tileColumns ? piece.columns / lanes * lanes : 0;
+    float* to = out + done * tileColumns;
+    for (int64_t i = 0; i < whole; i += lanes) transposePanelLines(from + i * tileColumns, to + i);
+    if (whole < piece.columns)
+      packLines({from + whole * wide + (at - panel), wide, 1}, piece.columns - whole, count, to + whole, tileColumns);
     done += count;
   }
   padPanel(out, piece.columns, piece.depth);
@@ -106,13 +152,16 @@ static_assert(tileVectors == 2, "what the table holds");
 
 void multiplyPanel(const float* a, int64_t rows, int64_t first, int64_t last, int64_t depth, Panel b, int64_t columns,
                    float* c, int64_t cStride, bool accumulate, const NextPanel& next) {
-  const int64_t vectors = ceilDivide(columns, lanes);
-  for (int64_t i = first; i < last; ++i) {
-    const int64_t row = blockBegin(rows, i), count = blockBegin(rows, i + 1) - row;
+  const int64_t vectors = ceilDivide(columns, lanes), blocks = blockCount(rows);
+  for (int64_t i = first, row = first * rows / blocks; i < last; ++i) {
+    const int64_t end = (i + 1) * rows / blocks, count = end - row;
     const float* block = a + row * depth;
+    Prefetch fetch = fetchOf(next, i - first, last - first, depth, block);
+    fetch.written = next.written == nullptr ? c + row * cStride : next.written + row * next.writtenStride;
+    fetch.writtenStride = next.written == nullptr ? cStride : next.writtenStride;
     tiles.of[count - 1][vectors - 1](depth, block, b.data, b.stride, c + row * cStride, cStride,
-                                     static_cast<int>(columns), accumulate,
-                                     fetchOf(next, i - first, last - first, depth, block));
+                                     static_cast<int>(columns), accumulate, fetch);
+    row = end;
   }
 }
 

@@ -13,14 +13,16 @@ constexpr int tileRows = lanes == 16 ? 14 : lanes == 8 ? 6 : 4;
 
 /**
  * What the next panel will be made of, brought into L2 meanwhile: for each step of p one address, `stride` floats
- * after the last, and the one `second` floats on.
+ * after the last, and the one `second` floats on. And lines that results will be written to.
  */
 struct Prefetch {
   const float* data;
   int64_t stride, second;
+  const float* written = nullptr;
+  int64_t writtenStride = 0;
 };
 
-// Steps of p from one line of c that is fetched to the next.
+// Steps of p from one line of results that is fetched to the next.
 constexpr int fetchSteps = 4;
 
 /** b has tileColumns columns, bStride apart; fewer `columns` only limits what is written. */
@@ -50,7 +52,7 @@ static void multiplyTile(int64_t depth, const float* a, const float* b, int64_t 
   };
   int64_t p = 0;
   for (int line = 0; line < rows * vectors && p + fetchSteps <= depth; ++line, p += fetchSteps) {
-    __builtin_prefetch(c + line / vectors * cStride + line % vectors * lanes, 1, 2);
+    __builtin_prefetch(next.written + line / vectors * next.writtenStride + line % vectors * lanes, 1, 2);
 #pragma GCC unroll 4
     for (int q = 0; q < fetchSteps; ++q) step();
   }

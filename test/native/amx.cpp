@@ -21,7 +21,7 @@ bool check(int64_t rows, int64_t depth, int64_t columns, bool across, int how, b
   const Matrix right = {b.data(), how == 1 ? 1 : columns, how == 1 ? depth : 1};
   // Beyond the packed rows memory is read, but must not count; what is padded must be zero in both, for 0 · NaN is NaN.
   const float nothing = __builtin_nanf("");
-  std::vector<float> packed(TileFormat::floats(rows, depth) + 256, nothing), panel(panelFloats, nothing);
+  std::vector<float> packed(TileFormat::floats(rows, depth) + 256, nothing), panel(2 * panelFloats, nothing);
   TileFormat::packRows(left, rows, 0, TileFormat::blocks(rows), depth, packed.data());
   if (how == 2) {
     for (int64_t p = 0; p < depth; ++p)
@@ -31,8 +31,10 @@ bool check(int64_t rows, int64_t depth, int64_t columns, bool across, int how, b
     TileFormat::packColumns(right, columns, depth, panel.data());
   }
   EmulatedTiles::configure();
-  for (int64_t i = 0; i < TileFormat::blocks(rows); ++i)
-    multiplyTileBlocks<EmulatedTiles>(reinterpret_cast<uint32_t*>(packed.data()), rows, i, i + 1, depth,
+  // Of one block, of several, and of none.
+  const int64_t blocks = TileFormat::blocks(rows), cuts[] = {0, minimum(1, blocks), blocks, blocks};
+  for (int64_t i = 0; i < 3; ++i)
+    multiplyTileBlocks<EmulatedTiles>(reinterpret_cast<uint32_t*>(packed.data()), rows, cuts[i], cuts[i + 1], depth,
                                       reinterpret_cast<uint32_t*>(panel.data()), columns, c.data(), 40, accumulate);
   EmulatedTiles::release();
   for (int64_t i = 0; i < rows; ++i)
@@ -48,9 +50,9 @@ bool check(int64_t rows, int64_t depth, int64_t columns, bool across, int how, b
 
 int main() {
   int cases = 0, wrong = 0;
-  for (int64_t rows : {1, 2, 15, 16, 17, 31, 32, 33, 48, 64, 65, 97})
+  for (int64_t rows : {1, 2, 15, 16, 17, 31, 32, 33, 48, 64, 65, 97, 128})
     for (int64_t columns : {1, 15, 16, 17, 31, 32})
-      for (int64_t depth : {1, 2, 3, 31, 32, 33, 63, 64, 65, 255, 256})
+      for (int64_t depth : {1, 2, 3, 31, 32, 33, 63, 64, 65, 255, 256, 512})
         for (int way = 0; way < 12; ++way) {
           const bool across = way % 2 == 1, accumulate = way / 2 % 2 == 1;
           ++cases;

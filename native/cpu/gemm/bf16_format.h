@@ -15,6 +15,7 @@ struct Bf16Format {
   static void begin() {}
   static void end() {}
   static constexpr bool reads(WeightLayout) { return false; }
+  static int64_t pieceDepth(int64_t) { return panelDepth; }
 
   static Panel panelFrom(Matrix b, int64_t columns, int64_t depth, bool, float* scratch) {
     Self::packColumns(b, columns, depth, scratch);
@@ -87,9 +88,19 @@ struct PairsFormat : Bf16Format<Self> {
     else if (piece.columns == tileColumns)
       fillGaussianPairs(draw, n, piece.top, piece.depth, piece.column, words, tileColumns);
     else
-      return Bf16Format<Self>::drawnPanel(kind, draw, n, piece, scratch);
+      pairGaussians(draw, n, piece, words);
     Self::padPairs(scratch, piece.columns, piece.depth);
     return {scratch, tileColumns};
+  }
+  /** Columns that are not whole, by way of floats. */
+  static void pairGaussians(const Draw& draw, int64_t n, const Piece& piece, uint32_t* words) {
+    float values[panelFloats];
+    for (int64_t begin = 0; begin < piece.depth; begin += panelDepth) {
+      const int64_t size = minimum(panelDepth, piece.depth - begin);
+      fillTangentPanel(TangentKind::gaussian, draw, n, piece.top + begin, size, piece.column, piece.columns, values,
+                       tileColumns);
+      pairPanel(values, piece.columns, size, reinterpret_cast<float*>(words + begin / 2 * tileColumns));
+    }
   }
   static Panel signPanel(const uint32_t* words, const Piece& piece, float* scratch) {
     expandSignPairs(words + piece.column % signColumns / 32, 4, piece.depth, piece.columns,
@@ -147,6 +158,7 @@ struct TileFormat : PairsFormat<TileFormat> {
     padPairs(scratch, piece.columns, piece.depth);
     return {scratch, tileColumns};
   }
+  static int64_t pieceDepth(int64_t depth) { return tilesDepth(depth); }
   static int64_t blocks(int64_t rows) { return ceilDivide(rows, tilesRows); }
   static int64_t floats(int64_t rows, int64_t depth) { return rows * stepCount(depth) * stepWords; }
   static void packRows(Matrix a, int64_t rows, int64_t first, int64_t last, int64_t depth, float* out) {

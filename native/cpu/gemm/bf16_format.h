@@ -154,8 +154,11 @@ struct TileFormat : PairsFormat<TileFormat> {
   static void end() { AmxTiles::release(); }
   static Panel panelOfWords(const Lines& lines, const Piece& piece, float* scratch) {
     if (piece.depth % (2 * stepWords) == 0 && lines.stride == tileColumns) return {lines.data, lines.stride};
-    cpu::PUSHFORWARD_ISA::packColumns({lines.data, lines.stride, 1}, piece.columns, piece.depth / 2, scratch);
-    padPairs(scratch, piece.columns, piece.depth);
+    for (int64_t p = 0; p < piece.depth / 2; ++p)
+      for (int64_t j = 0; j < tileColumns; j += lanes)
+        store(scratch + p * tileColumns + j,
+              j < piece.columns ? loadFirst(lines.data + p * lines.stride + j, piece.columns - j) : Float{});
+    padPairs(scratch, tileColumns, piece.depth);
     return {scratch, tileColumns};
   }
   static int64_t pieceDepth(int64_t depth) { return tilesDepth(depth); }

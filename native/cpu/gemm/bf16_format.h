@@ -153,13 +153,21 @@ struct TileFormat : PairsFormat<TileFormat> {
   static void begin() { AmxTiles::configure(); }
   static void end() { AmxTiles::release(); }
   static Panel panelOfWords(const Lines& lines, const Piece& piece, float* scratch) {
-    if (piece.depth % (2 * stepWords) == 0 && lines.stride == tileColumns) return {lines.data, lines.stride};
-    for (int64_t p = 0; p < piece.depth / 2; ++p)
+    const int64_t pairs = piece.depth / 2, rest = pairs % stepWords;
+    if (lines.stride != tileColumns) {
+      padRows(lines, piece.columns, pairs, scratch);
+      return {scratch, tileColumns};
+    }
+    if (rest == 0) return {lines.data, lines.stride};
+    padRows({lines.data + (pairs - rest) * lines.stride, lines.stride, lines.count}, piece.columns, rest, scratch);
+    return {lines.data, lines.stride, scratch};
+  }
+  /** Rows of words, to whole steps of whole rows. */
+  static void padRows(const Lines& lines, int64_t columns, int64_t rows, float* out) {
+    for (int64_t p = 0; p < roundUp(rows, stepWords); ++p)
       for (int64_t j = 0; j < tileColumns; j += lanes)
-        store(scratch + p * tileColumns + j,
-              j < piece.columns ? loadFirst(lines.data + p * lines.stride + j, piece.columns - j) : Float{});
-    padPairs(scratch, tileColumns, piece.depth);
-    return {scratch, tileColumns};
+        store(out + p * tileColumns + j,
+              p < rows && j < columns ? loadFirst(lines.data + p * lines.stride + j, columns - j) : Float{});
   }
   static int64_t pieceDepth(int64_t depth) { return tilesDepth(depth); }
   static int64_t blocks(int64_t rows) { return ceilDivide(rows, tilesRows); }

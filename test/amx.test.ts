@@ -23,7 +23,7 @@ test('emulated, not run on hardware: packing and tiles give every product of who
     assert.is(built.status, 0, built.stderr);
     const { status, stdout } = spawnSync(program, { encoding: 'utf8' });
     assert.is(status, 0, stdout);
-    assert.match(stdout, /^9504 cases, 0 wrong/m);
+    assert.match(stdout, /^11232 cases, 0 wrong/m);
   } finally {
     rmSync(folder, { recursive: true });
   }

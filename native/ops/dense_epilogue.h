@@ -100,14 +100,30 @@ struct Products {
   Products at(int64_t row) const { return {z + row * stride, dots + row * stride, stride, direction, apart}; }
 };
 
-/** to(row, column + j) = from[j], j < columns, to [rows, out]; packed, columns are 32. */
-PUSHFORWARD_INLINE void storeRow(float* to, [[maybe_unused]] int32_t packed, [[maybe_unused]] int64_t rows, int64_t out,
-                                 int64_t row, int64_t column, int64_t columns, const float* from) {
+/** Columns [column, column + columns) of results [rows, out]; packed, columns are 32. */
+struct Results {
+  float* data;
+  int64_t out, columns;
 #if PUSHFORWARD_LANES == 16
-  if (packed != 0) return packTileLine(from, tileLine(to, rows, out, row, column));
+  bool packed;
+  TileLines lines;
 #endif
-  for (int64_t j = 0; j < columns; j += lanes) storeFirst(to + row * out + column + j, load(from + j), columns - j);
-}
+
+  Results(float* to, [[maybe_unused]] int32_t packed, [[maybe_unused]] int64_t rows, int64_t out, int64_t column,
+          int64_t columns)
+      : data(to + column), out(out), columns(columns) {
+#if PUSHFORWARD_LANES == 16
+    this->packed = packed != 0;
+    lines = packed != 0 ? tileLines(to, rows, out, column) : TileLines{};
+#endif
+  }
+  __attribute__((always_inline)) void store(int64_t row, const float* from) const {
+#if PUSHFORWARD_LANES == 16
+    if (packed) return packTileLine(from, lines.at(row));
+#endif
+    for (int64_t j = 0; j < columns; j += lanes) storeFirst(data + row * out + j, load(from + j), columns - j);
+  }
+};
 
 /**
  * y = act(z) of 'none' and relu, and its slope, from registers; `packed` rows are whole and lie apart. What no row changes is
@@ -124,6 +140,7 @@ static void finishLines(const DenseCall& d, const Products& products, int64_t ro
   Float bias[tileVectors] = {};
   for (int64_t j = 0; j < columns; j += lanes)  // z + -0 is z
     bias[j / lanes] = d.b == nullptr ? broadcast(-0.0f) : loadFirst(d.b + column + j, columns - j);
+  const Results results(y, packed, all, out, column, columns);
   for (int64_t i = 0; i < rows; ++i, from += stride, slopes += tileColumns) {
     alignas(64) float line[tileColumns];
 #pragma GCC unroll 4
@@ -141,7 +158,7 @@ static void finishLines(const DenseCall& d, const Products& products, int64_t ro
       else
         storeFirst(y + (row + i) * out + column + j, z, columns - j);
     }
-    if (packed) storeRow(y, 1, all, out, row + i, column, columns, line);
+    if (packed) results.store(row + i, line);
   }
 }
 
@@ -150,6 +167,7 @@ static void finishByProgram(const DenseCall& d, const Products& products, int64_
                             int64_t columns, float* z, float* slopes, float* scratch) {
   const DenseParameters& p = d.p;
   const int64_t together = minimum(microElements(p.activation), microElements(p.slope)) / tileColumns;
+  const Results results(d.y, p.packedY, p.rows, p.out, column, columns);
   for (int64_t i = 0; i < rows; i += together) {
     const int64_t count = minimum(together, rows - i);
     for (int64_t t = 0; t < count; ++t) {
@@ -168,8 +186,7 @@ static void finishByProgram(const DenseCall& d, const Products& products, int64_
     if (d.slope) runMicroProgram(p.slope, count * tileColumns, input, output, scratch);
     output[0] = z;
     runMicroProgram(p.activation, count * tileColumns, input, output, scratch);
-    for (int64_t t = 0; t < count; ++t)
-      storeRow(d.y, p.packedY, p.rows, p.out, row + i + t, column, columns, z + t * tileColumns);
+    for (int64_t t = 0; t < count; ++t) results.store(row + i + t, z + t * tileColumns);
   }
 }
 
@@ -239,6 +256,7 @@ static void finishTangent(const DenseCall& d, const Products& products, int64_t 
     added[j / lanes] = bias == nullptr ? broadcast(-0.0f) : loadFirst(bias + j, columns - j);
     if (rank > 0) first[j / lanes] = loadFirst(factors + j, columns - j);
   }
+  const Results results(yDot, packed, all, out, column, columns);
   row += k * p.rows;
   for (int64_t i = 0; i < rows; ++i, from += stride, slopes += tileColumns) {
     alignas(64) float line[tileColumns];
@@ -259,7 +277,7 @@ static void finishTangent(const DenseCall& d, const Products& products, int64_t 
       else
         storeFirst(to, sum, columns - j);
     }
-    if (packed != 0) storeRow(yDot, packed, all, out, row + i, column, columns, line);
+    if (packed != 0) results.store(row + i, line);
   }
 }
 

@@ -80,7 +80,7 @@ static size_t denseScratch(const void* parameters, int threads) {
 
 template <class Format>
 PUSHFORWARD_INLINE int64_t pieceDepth(const DenseCall& d, const Chunk& chunk) {
-  return Format::reads(d.p.layout) && !(d.denseTangent && chunk.primal) ? deepest : panelDepth;
+  return Format::reads(d.p.layout) && !(d.denseTangent && chunk.primal) ? deepest : Format::pieceDepth(d.p.in);
 }
 
 PUSHFORWARD_INLINE bool isPacked(const DenseCall& d, const Part& part) {

@@ -24,6 +24,10 @@ struct EmulatedTiles {
   static void load(const void* from, int64_t stride) {
     for (int i = 0; i < 16; ++i) std::memcpy(tile_[tile][i], static_cast<const char*>(from) + i * stride, 64);
   }
+  template <int tile>
+  static void stream(const void* from, int64_t stride) {
+    load<tile>(from, stride);
+  }
   template <int sum, int a, int b>
   static void dot() {
     for (int i = 0; i < 16; ++i)

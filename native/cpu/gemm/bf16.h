@@ -80,15 +80,27 @@ void multiplyPairs(const float* a, int64_t rows, int64_t first, int64_t last, in
 constexpr int64_t tilesRows = 32, stepWords = 16;
 PUSHFORWARD_INLINE int64_t stepCount(int64_t depth) { return ceilDivide(depth, 2 * stepWords); }
 
+/** Depth of the pieces of a product: equal, of whole steps, and at most 512, of which a panel of 32 KB stays in the first-level cache. */
+PUSHFORWARD_INLINE int64_t tilesDepth(int64_t depth) {
+  constexpr int64_t together = 2 * stepWords, most = 512;
+  return roundUp(ceilDivide(depth, maximum(ceilDivide(depth, most), 1)), together);
+}
+
 /** Block i at out + 32·i·steps·stepWords words: for each step, of each row 16 words. */
 void packTileRows(Matrix a, int64_t rows, int64_t first, int64_t last, int64_t depth, uint32_t* out);
 
-/** The line of columns [column, column + 32) of `row` in rows that packTileRows packed whole blocks of, in pieces of panelDepth of depth. */
-PUSHFORWARD_INLINE float* tileLine(float* packed, int64_t rows, int64_t depth, int64_t row, int64_t column) {
-  const int64_t top = column / panelDepth * panelDepth, steps = stepCount(minimum(panelDepth, depth - top));
-  const int64_t line =
-      rows * stepCount(top) + row / tilesRows * tilesRows * steps + (column - top) / 2 / stepWords * tilesRows;
-  return packed + (line + row % tilesRows) * stepWords;
+/** Lines of 32 columns in rows that packTileRows packed whole blocks of, in pieces of tilesDepth. */
+struct TileLines {
+  float* data;
+  int64_t blockFloats;  // from one block to the next
+
+  float* at(int64_t row) const { return data + row / tilesRows * blockFloats + row % tilesRows * stepWords; }
+};
+/** Those of columns [column, column + 32). */
+PUSHFORWARD_INLINE TileLines tileLines(float* packed, int64_t rows, int64_t depth, int64_t column) {
+  const int64_t most = tilesDepth(depth), top = column / most * most, steps = stepCount(minimum(most, depth - top));
+  const int64_t lines = rows * stepCount(top) + (column - top) / 2 / stepWords * tilesRows;
+  return {packed + lines * stepWords, tilesRows * steps * stepWords};
 }
 /** 32 floats as such a line. */
 PUSHFORWARD_INLINE void packTileLine(const float* from, float* to) {

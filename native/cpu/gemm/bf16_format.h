@@ -15,6 +15,7 @@ struct Bf16Format {
   static void begin() {}
   static void end() {}
   static constexpr bool reads(WeightLayout) { return false; }
+  static int64_t pieceDepth(int64_t) { return panelDepth; }
 
   static Panel panelFrom(Matrix b, int64_t columns, int64_t depth, bool, float* scratch) {
     Self::packColumns(b, columns, depth, scratch);
@@ -88,9 +89,19 @@ struct PairsFormat : Bf16Format<Self> {
     else if (piece.columns == tileColumns)
       fillGaussianPairs(draw, n, piece.top, piece.depth, piece.column, words, tileColumns);
     else
-      return Bf16Format<Self>::drawnPanel(kind, draw, n, piece, scratch);
+      pairGaussians(draw, n, piece, words);
     Self::padPairs(scratch, piece.columns, piece.depth);
     return {scratch, tileColumns};
+  }
+  /** Columns that are not whole, by way of floats. */
+  static void pairGaussians(const Draw& draw, int64_t n, const Piece& piece, uint32_t* words) {
+    float values[panelFloats];
+    for (int64_t begin = 0; begin < piece.depth; begin += panelDepth) {
+      const int64_t size = minimum(panelDepth, piece.depth - begin);
+      fillTangentPanel(TangentKind::gaussian, draw, n, piece.top + begin, size, piece.column, piece.columns, values,
+                       tileColumns);
+      pairPanel(values, piece.columns, size, reinterpret_cast<float*>(words + begin / 2 * tileColumns));
+    }
   }
   static Panel signPanel(const uint32_t* words, const Piece& piece, float* scratch) {
     expandSignPairs(words + piece.column % signColumns / 32, 4, piece.depth, piece.columns,
@@ -143,11 +154,23 @@ struct TileFormat : PairsFormat<TileFormat> {
   static void begin() { AmxTiles::configure(); }
   static void end() { AmxTiles::release(); }
   static Panel panelOfWords(const Lines& lines, const Piece& piece, float* scratch) {
-    if (piece.depth % (2 * stepWords) == 0 && lines.stride == tileColumns) return {lines.data, lines.stride};
-    cpu::PUSHFORWARD_ISA::packColumns({lines.data, lines.stride, 1}, piece.columns, piece.depth / 2, scratch);
-    padPairs(scratch, piece.columns, piece.depth);
-    return {scratch, tileColumns};
+    const int64_t pairs = piece.depth / 2, rest = pairs % stepWords;
+    if (lines.stride != tileColumns) {
+      padRows(lines, piece.columns, pairs, scratch);
+      return {scratch, tileColumns};
+    }
+    if (rest == 0) return {lines.data, lines.stride};
+    padRows({lines.data + (pairs - rest) * lines.stride, lines.stride, lines.count}, piece.columns, rest, scratch);
+    return {lines.data, lines.stride, scratch};
   }
+  /** Rows of words, to whole steps of whole rows. */
+  static void padRows(const Lines& lines, int64_t columns, int64_t rows, float* out) {
+    for (int64_t p = 0; p < roundUp(rows, stepWords); ++p)
+      for (int64_t j = 0; j < tileColumns; j += lanes)
+        store(out + p * tileColumns + j,
+              p < rows && j < columns ? loadFirst(lines.data + p * lines.stride + j, columns - j) : Float{});
+  }
+  static int64_t pieceDepth(int64_t depth) { return tilesDepth(depth); }
   static int64_t blocks(int64_t rows) { return ceilDivide(rows, tilesRows); }
   static int64_t floats(int64_t rows, int64_t depth) { return rows * stepCount(depth) * stepWords; }
   static void packRows(Matrix a, int64_t rows, int64_t first, int64_t last, int64_t depth, float* out) {

@@ -196,6 +196,7 @@ PUSHFORWARD_INLINE void transposeWords(const uint32_t* from, int64_t stride, uin
 }
 
 void packTileRows(Matrix a, int64_t rows, int64_t first, int64_t last, int64_t depth, uint32_t* out) {
+  constexpr int64_t fetched = 128;  // floats ahead
   const int64_t steps = stepCount(depth);
   for (int64_t i = first; i < last; ++i) {
     const int64_t row = i * tilesRows, count = minimum(tilesRows, rows - row);
@@ -205,6 +206,11 @@ void packTileRows(Matrix a, int64_t rows, int64_t first, int64_t last, int64_t d
       if (a.columnStride == 1) {
         for (int64_t t = 0; t < count; ++t) {
           uint32_t* to = block + t * stepWords;
+          // Of 32 rows no hardware prefetcher follows; beyond their ends come those of the next block.
+          const int64_t then = begin + fetched;
+          const float* next = then < depth ? a.at(row + t, then).data : a.at(row + t + tilesRows, then - depth).data;
+          __builtin_prefetch(next);
+          __builtin_prefetch(next + 16);
           pairNeighbours(a.at(row + t, begin).data, size, to);
           for (int64_t p = present; p < stepWords; ++p) to[p] = 0;
         }
@@ -225,10 +231,10 @@ void packTileRows(Matrix a, int64_t rows, int64_t first, int64_t last, int64_t d
 void multiplyTilePanel(const float* a, int64_t rows, int64_t first, int64_t last, int64_t depth, Panel b,
                        int64_t columns, float* c, int64_t cStride, bool accumulate, const NextPanel& next) {
   const bool whole = next.lines.count == tileColumns && next.lines.stride == tileColumns;
-  multiplyTileBlocks<AmxTiles>(reinterpret_cast<const uint32_t*>(a), rows, first, last, depth,
-                               reinterpret_cast<const uint32_t*>(b.data), columns, c, cStride, accumulate,
-                               whole ? reinterpret_cast<const uint32_t*>(next.lines.data) : nullptr, next.before,
-                               next.blocks);
+  multiplyTileBlocks<AmxTiles>(
+      reinterpret_cast<const uint32_t*>(a), rows, first, last, depth,
+      {reinterpret_cast<const uint32_t*>(b.data), reinterpret_cast<const uint32_t*>(b.last)}, columns, c, cStride,
+      accumulate, whole ? reinterpret_cast<const uint32_t*>(next.lines.data) : nullptr, next.before, next.blocks);
 }
 
 #endif

@@ -25,6 +25,9 @@ struct FloatFormat {
   static void begin() {}
   static void end() {}
 
+  /** Depth that packed rows, and panels that are not only read, are cut to. */
+  static int64_t pieceDepth(int64_t) { return panelDepth; }
+
   /** Rows are multiplied in so many blocks, at most so many together. */
   static constexpr int64_t blockRows = tileRows;
   static int64_t blocks(int64_t rows) { return blockCount(rows); }

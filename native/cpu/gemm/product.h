@@ -124,10 +124,11 @@ void packPanelRows(const Weights& b, const Piece& piece, float* out);
 /** Zeroes columns [columns, the next whole vector) of a panel that something else has filled. */
 void padPanel(float* panel, int64_t columns, int64_t depth);
 
-/** A panel as a product reads it: rows `stride` apart, whole vectors. */
+/** A panel as a product reads it: rows `stride` apart, whole vectors; in tiles, the last step may lie elsewhere. */
 struct Panel {
   const float* data;
   int64_t stride;
+  const float* last = nullptr;
 };
 
 /**

@@ -140,8 +140,8 @@ struct SignGradient {
   float c;
 
   __attribute__((always_inline)) void at(int64_t i, int64_t j, Float& upper, Float& lower) const {
-    upper = signs(words[4 * i], shift + static_cast<int>(j)) * c;
-    lower = signs(words[4 * i + 4], shift + static_cast<int>(j)) * c;
+    upper = signs(words[4 * i], shift + static_cast<int>(j), broadcast(c));
+    lower = signs(words[4 * i + 4], shift + static_cast<int>(j), broadcast(c));
   }
 };
 

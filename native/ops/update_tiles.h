@@ -9,6 +9,8 @@
 namespace pushforward::cpu::PUSHFORWARD_ISA {
 
 constexpr int64_t blockFloats = tilesRows * tileColumns;
+// Words of a plane, half a block: products take more time than what is applied meanwhile.
+constexpr int64_t blockAhead = blockFloats / 4;
 
 /**
  * xᵀ is packed for as many rows as may be, δ for the panels of a task. Two panels of up to 64 rows of x share the tiles of xᵀ while those are
@@ -105,7 +107,7 @@ struct PlanesTarget {
     const int64_t start = column + block.panel * tileColumns;
     wide = minimum(tileColumns, n - start);
     const int64_t offset = start * rows + (row + block.row) * wide;
-    at = {parameter + offset / 2, within(first, offset), within(second, offset), nullptr, contiguousAhead};
+    at = {parameter + offset / 2, within(first, offset), within(second, offset), nullptr, blockAhead};
     gradient = {g};
   }
   __attribute__((always_inline)) void pair(int64_t i) const {

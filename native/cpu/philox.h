@@ -253,13 +253,12 @@ struct GaussianLaw {
   }
 };
 
-/** ±1 by bits [first, first + lanes): 0 is +1. */
-PUSHFORWARD_INLINE Float signs(uint32_t bits, int first) {
+/** ±one by bits [first, first + lanes): 0 is +one. */
+PUSHFORWARD_INLINE Float signs(uint32_t bits, int first, Float one = broadcast(1.0f)) {
 #if PUSHFORWARD_LANES == 16
-  return (Float)_mm512_mask_blend_ps(static_cast<__mmask16>(bits >> first), _mm512_set1_ps(1.0f),
-                                     _mm512_set1_ps(-1.0f));
+  return (Float)_mm512_mask_blend_ps(static_cast<__mmask16>(bits >> first), (__m512)one, (__m512)(-one));
 #else
-  return (broadcast(bits) & (1u << asUnsigned(iota() + first))) != 0u ? broadcast(-1.0f) : broadcast(1.0f);
+  return (broadcast(bits) & (1u << asUnsigned(iota() + first))) != 0u ? -one : one;
 #endif
 }
 

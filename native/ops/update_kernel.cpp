@@ -5,6 +5,7 @@
 #include "cpu/parallel.h"
 #include "cpu/tangent_panel.h"
 #include "ops/update_rule.h"
+#include "ops/update_tiles.h"
 
 namespace pushforward::cpu::PUSHFORWARD_ISA {
 
@@ -287,12 +288,24 @@ struct PanelProduct {
   int64_t depth(int64_t piece) const { return minimum(panelDepth, inner - piece * panelDepth); }
 };
 
+/** Whether g = xᵀ δ is applied from tiles (update_tiles.h). */
+template <class Format>
+static bool onTiles(const UpdateParameters& p) {
+  return Format::apart && p.gradient == GradientKind::product && p.layout == WeightLayout::planes && p.inner > 0;
+}
+
 template <class Format>
 static size_t updateScratch(const void* parameters, int threads) {
   const UpdateParameters& p = *static_cast<const UpdateParameters*>(parameters);
   if (p.gradient == GradientKind::directional) return static_cast<size_t>(4 * factorCount(p) * (p.rows + p.n));
   if (p.gradient != GradientKind::product) return 0;
   if (!inPanels(p)) return static_cast<size_t>(4 * threads * ProductTile<Format>(threads).floats());
+#if PUSHFORWARD_LANES == 16
+  if (onTiles<Format>(p)) {
+    const TileProduct product(p);
+    return static_cast<size_t>(4 * (product.packedFloats() + threads * product.threadFloats()));
+  }
+#endif
   const PanelProduct<Format> product(p);
   return static_cast<size_t>(4 * (product.packedFloats() + product.deltaFloats() + threads * product.threadFloats()));
 }
@@ -419,6 +432,11 @@ static void update(const KernelCall& call) {
   const auto at = [&](int i) { return static_cast<float*>(call.operands[i]); };
   const bool bare = rule == Rule::sgd && at(1) == nullptr, planes = p.layout == WeightLayout::planes;
   const Coefficients c = coefficientsOf(p, *call.state, rule);
+#if PUSHFORWARD_LANES == 16
+  if constexpr (Format::apart)
+    if (onTiles<Format>(p))
+      return bare ? applyTiles<AmxTiles, rule, false>(call, c) : applyTiles<AmxTiles, rule, true>(call, c);
+#endif
   const Update u = {p,
                     call,
                     c,

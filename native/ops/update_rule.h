@@ -124,6 +124,16 @@ struct PanelGradient {
   __attribute__((always_inline)) Float row(int64_t i, int64_t j) const { return load(g + i * wide + j) * scale; }
 };
 
+/** The same, not scaled, rows tileColumns apart. */
+struct BlockGradient {
+  const float* g;
+
+  __attribute__((always_inline)) void at(int64_t i, int64_t j, Float& upper, Float& lower) const {
+    upper = load(g + i * tileColumns + j);
+    lower = load(g + (i + 1) * tileColumns + j);
+  }
+};
+
 /** ±c, by bits of sign words, four of them a row (fillSignWords); `shift` is the bit of the panel's first column. */
 struct SignGradient {
   const uint32_t* words;
@@ -131,11 +141,11 @@ struct SignGradient {
   float c;
 
   __attribute__((always_inline)) void at(int64_t i, int64_t j, Float& upper, Float& lower) const {
-    upper = signs(words[4 * i], shift + static_cast<int>(j)) * c;
-    lower = signs(words[4 * i + 4], shift + static_cast<int>(j)) * c;
+    upper = signs(words[4 * i], shift + static_cast<int>(j), broadcast(c));
+    lower = signs(words[4 * i + 4], shift + static_cast<int>(j), broadcast(c));
   }
   __attribute__((always_inline)) Float row(int64_t i, int64_t j) const {
-    return signs(words[4 * i], shift + static_cast<int>(j)) * c;
+    return signs(words[4 * i], shift + static_cast<int>(j), broadcast(c));
   }
 };
 
@@ -164,51 +174,59 @@ struct FactorGradient {
  * A span of `rows` (even) rows of a panel of planes, `wide` columns: at.parameter are the words of the high halves, the low
  * ones lie `low` words further on; the state is floats, row by row.
  */
+/** Rows i, i + 1 of it, i even. */
 template <Rule rule, bool state, class Gradient>
-static void updatePairs(const Coefficients& coefficients, const Gradient& from, Span at, int64_t low, int64_t rows,
-                        int64_t wide) {
+PUSHFORWARD_INLINE void updatePair(const Coefficients& c, const Gradient& gradient, const Span& at, int64_t low,
+                                   int64_t i, int64_t wide) {
+  uint32_t *high = reinterpret_cast<uint32_t*>(at.parameter), *rest = high + low;
+  for (int64_t j = 0; j < wide; j += lanes) {
+    const int64_t word = i / 2 * wide + j, upper = i * wide + j, lower = upper + wide;
+    __builtin_prefetch(high + word + at.ahead, 1);
+    __builtin_prefetch(rest + word + at.ahead, 1);
+    fetchAhead<rule, state>(at, upper);
+    fetchAhead<rule, state>(at, lower);
+    Float g0, g1;
+    gradient.at(i, j, g0, g1);
+    const Unsigned h = load(high + word), l = load(rest + word);
+    const Float p0 = asFloat((h << 16) + asUnsigned(asInt(l << 16) >> 16)),
+                p1 = asFloat((h & 0xFFFF0000u) + asUnsigned(asInt(l) >> 16));
+    const Float q0 = updated<rule, state>(c, p0, g0, within(at.first, upper), within(at.second, upper), lanes),
+                q1 = updated<rule, state>(c, p1, g1, within(at.first, lower), within(at.second, lower), lanes);
+    store(high + word, ((asUnsigned(q0) + 0x8000u) >> 16) | ((asUnsigned(q1) + 0x8000u) & 0xFFFF0000u));
+    store(rest + word, (asUnsigned(q0) & 0xFFFFu) | (asUnsigned(q1) << 16));
+  }
+}
+
+template <Rule rule, bool state, class Gradient>
+static void updatePairs(const Coefficients& coefficients, const Gradient& from, const Span& at, int64_t low,
+                        int64_t rows, int64_t wide) {
   // Copies: what is written could else be they.
   const Coefficients c = coefficients;
   const Gradient gradient = from;
-  uint32_t *high = reinterpret_cast<uint32_t*>(at.parameter), *rest = high + low;
-  for (int64_t i = 0; i < rows; i += 2)
-    for (int64_t j = 0; j < wide; j += lanes) {
-      const int64_t word = i / 2 * wide + j, upper = i * wide + j, lower = upper + wide;
-      __builtin_prefetch(high + word + at.ahead, 1);
-      __builtin_prefetch(rest + word + at.ahead, 1);
-      fetchAhead<rule, state>(at, upper);
-      fetchAhead<rule, state>(at, lower);
-      Float g0, g1;
-      gradient.at(i, j, g0, g1);
-      const Unsigned h = load(high + word), l = load(rest + word);
-      const Float p0 = asFloat((h << 16) + asUnsigned(asInt(l << 16) >> 16)),
-                  p1 = asFloat((h & 0xFFFF0000u) + asUnsigned(asInt(l) >> 16));
-      const Float q0 = updated<rule, state>(c, p0, g0, within(at.first, upper), within(at.second, upper), lanes),
-                  q1 = updated<rule, state>(c, p1, g1, within(at.first, lower), within(at.second, lower), lanes);
-      store(high + word, ((asUnsigned(q0) + 0x8000u) >> 16) | ((asUnsigned(q1) + 0x8000u) & 0xFFFF0000u));
-      store(rest + word, (asUnsigned(q0) & 0xFFFFu) | (asUnsigned(q1) << 16));
-    }
+  const Span span = at;
+  for (int64_t i = 0; i < rows; i += 2) updatePair<rule, state>(c, gradient, span, low, i, wide);
 }
 
 /** The same of a panel of floats; `rows` may be odd. */
 template <Rule rule, bool state, class Gradient>
-static void updateRows(const Coefficients& coefficients, const Gradient& from, Span at, int64_t, int64_t rows,
+static void updateRows(const Coefficients& coefficients, const Gradient& from, const Span& at, int64_t, int64_t rows,
                        int64_t wide) {
   const Coefficients c = coefficients;
   const Gradient gradient = from;
+  const Span span = at;
   for (int64_t i = 0; i < rows; ++i)
     for (int64_t j = 0; j < wide; j += lanes) {
       const int64_t offset = i * wide + j;
-      if (lanes == 16 || offset % 16 == 0) __builtin_prefetch(at.parameter + offset + at.ahead, 1);
-      fetchAhead<rule, state>(at, offset);
-      const Float p = load(at.parameter + offset);
-      store(at.parameter + offset,
-            updated<rule, state>(c, p, gradient.row(i, j), within(at.first, offset), within(at.second, offset), lanes));
+      if (lanes == 16 || offset % 16 == 0) __builtin_prefetch(span.parameter + offset + span.ahead, 1);
+      fetchAhead<rule, state>(span, offset);
+      const Float p = load(span.parameter + offset);
+      store(span.parameter + offset,
+            updated<rule, state>(c, p, gradient.row(i, j), within(span.first, offset), within(span.second, offset), lanes));
     }
 }
 
 template <class Gradient>
-using UpdatePanel = void (*)(const Coefficients& c, const Gradient& gradient, Span at, int64_t low, int64_t rows,
+using UpdatePanel = void (*)(const Coefficients& c, const Gradient& gradient, const Span& at, int64_t low, int64_t rows,
                              int64_t wide);
 
 }  // namespace pushforward::cpu::PUSHFORWARD_ISA

@@ -35,6 +35,11 @@ PUSHFORWARD_INLINE void pairNeighbours(const float* from, int64_t depth, uint32_
 #if PUSHFORWARD_LANES == 16
   for (; p + 2 * lanes <= depth; p += 2 * lanes)
     store(out + p / 2, pairNeighbours(load(from + p), load(from + p + lanes)));
+  if (p < depth)
+    return storeFirst(out + p / 2,
+                      pairNeighbours(loadFirst(from + p, depth - p),
+                                     depth - p > lanes ? loadFirst(from + p + lanes, depth - p - lanes) : Float{}),
+                      (depth - p + 1) / 2);
 #endif
   for (; p < depth; p += 2) out[p / 2] = pairOf(from[p], p + 1 < depth ? from[p + 1] : 0.0f);
 }

@@ -23,11 +23,18 @@ struct RowTiles {
 
   /** A line of each of four rows. A store waits for its line to come from L3, some hundred cycles. */
   __attribute__((always_inline)) void fetch(int64_t row, int64_t beyond) const {
-    for (int64_t i = 0; i < 4 && row < tilesTogether * tileSide; ++i, ++row) {
-      const int64_t tile = row / tileSide, within = row % tileSide;
-      __asm__ volatile("prefetchw %0" : : "m"(c[tile][within * cStride + beyond]));
-      if (gate[tile] != nullptr) __builtin_prefetch(gate[tile] + within * cStride + beyond);
-      if (nextStride > beyond) __builtin_prefetch(next[tile] + within * nextStride + beyond, 0, 2);
+    if (row >= tilesTogether * tileSide) return;
+    const int64_t tile = row / tileSide, within = row % tileSide, step = cStride;
+    const float *to = c[tile] + within * step + beyond, *through = gate[tile], *from = next[tile];
+    for (int64_t i = 0; i < 4; ++i) __asm__ volatile("prefetchw %0" : : "m"(to[i * step]));
+    if (through != nullptr) {
+      through += within * step + beyond;
+      for (int64_t i = 0; i < 4; ++i) __builtin_prefetch(through + i * step);
+    }
+    if (nextStride > beyond) {
+      const int64_t apart = nextStride;
+      from += within * apart + beyond;
+      for (int64_t i = 0; i < 4; ++i) __builtin_prefetch(from + i * apart, 0, 2);
     }
   }
 };

@@ -292,8 +292,8 @@ void multiplyGroup(const Convolution& v, const Pass& pass, const Group& group, f
                          ending = accumulating(!pass.first);
                          ending.bias = pass.last && v.b != nullptr ? v.b + pass.column : nullptr;
                          ending.clamp = pass.last && v.relu;
-                         if (pass.last && v.gate != nullptr)
-                           ending.gate = v.gate + block.pixel * cut.columns + pass.column;
+                         ending.gateIsFar = pass.last && v.gate != nullptr;
+                         if (ending.gateIsFar) ending.gate = v.gate + block.pixel * cut.columns + pass.column;
                        });
     for (int64_t i = 0; pass.last && i < blocks.count; ++i)
       runActivation(v, pass, blocks.block[i], write, slopesAt(blocks.block[i]), micro);

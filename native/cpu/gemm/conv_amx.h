@@ -149,7 +149,7 @@ static void multiplyRowTiles(const Blocks<uint16_t>& blocks, const float* matrix
     for (int64_t row = 0; row < block.rows; row += tileSide, ++tall) {
       m.offset[tall] = block.offset + row * blocks.rowStep;
       m.c[tall] = c[i] + row * cStride;
-      m.gate[tall] = endings[i].gate == nullptr ? nullptr : endings[i].gate + row * cStride;
+      m.gate[tall] = endings[i].gateIsFar ? endings[i].gate + row * cStride : nullptr;
       m.next[tall] = blocks.next == nullptr ? nullptr : blocks.next + (block.pixel + row) * blocks.nextStride;
     }
   }

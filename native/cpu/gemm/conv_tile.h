@@ -62,6 +62,7 @@ struct Ending {
   const float* slopes;  // · slopes[i·slopeStride + j]
   int64_t slopeStride;
   const float* gate;  // 0 unless gate, as large as c, is positive at [i, j]
+  bool gateIsFar;     // and is fetched with c
   bool clamp;         // 0 if it is not positive; NaN stays
 
   /** To that of columns from j on. */
@@ -297,7 +298,7 @@ PUSHFORWARD_INLINE void multiplyEach(const Blocks<typename Terms::Element>& bloc
     at(block, m.c, m.ending);
     for (int64_t j = 0; j < columns; j += tileColumns) {
       m.columns = minimum(tileColumns, columns - j);
-      const float* gate = m.ending.gate == nullptr ? nullptr : m.ending.gate + block.rows * cStride;
+      const float* gate = m.ending.gateIsFar ? m.ending.gate + block.rows * cStride : nullptr;
       fetchResults(m.c + block.rows * cStride, gate, block.rows, cStride, m.columns);
       multiplyPieces<Terms>(block.rows, m);
       m.b += depth * tileColumns, m.c += tileColumns;

@@ -20,6 +20,12 @@ Program simplify(const Program& program);
 /** Generated tangents and gradients made for one update become attributes of the op that uses them. */
 Program absorbGenerated(const Program& program);
 
+/**
+ * What backprop does to a cotangent between two pullbacks, done by them where the device has kernels that can: relu's slope, by the one that makes
+ * it (Op::gated); a bias's cotangent, its sum over all pixels, by the filter's pullback, which reads it.
+ */
+Program fusePullbacks(const Program& program, const Device& device);
+
 /** Elementwise nodes of one iteration space, each used inside the group only but the last, become one `chain`. */
 Program fuseChains(const Program& program);
 

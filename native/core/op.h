@@ -79,6 +79,12 @@ struct Absorption {
   bool lowRank;  // whether the kernel takes factors
 };
 
+/** The op that besides sets to 0 what it makes where y > 0 is false. y is its last input, or input `y` and no other will do. */
+struct Gated {
+  std::string op, kernel;
+  int y = -1;
+};
+
 struct PlanContext {
   const Node& node;
   std::vector<const Type*> input, output;
@@ -112,6 +118,7 @@ struct Op {
   bool fusedOnly = false;           // made by fusion: {fuse: false} must not meet it
   bool constantDerivative = false;  // outputs never carry a tangent (comparisons, random numbers, stopGradient)
   std::vector<Absorption> absorbs;
+  Gated gated;                   // a pullback's; no op where there is none
   bool makesPanels = false;      // can make its output in panels: initial values
   std::vector<int> takesPanels;  // inputs that may lie in panels
   std::vector<int> writes;  // inputs overwritten in place (updates); such nodes are kept although nothing reads them

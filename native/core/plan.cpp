@@ -14,10 +14,10 @@ namespace pushforward {
 
 namespace {
 
-Program prepare(const Program& traced, bool fuse) {
+Program prepare(const Program& traced, bool fuse, const Device& device) {
   Program program = simplify(expandProgram(traced, fuse));
   if (!fuse) return simplify(lowerProgram(program, true));
-  return fuseChains(simplify(lowerProgram(absorbGenerated(program), false)));
+  return fuseChains(fusePullbacks(simplify(lowerProgram(absorbGenerated(program), false)), device));
 }
 
 /** The value whose buffer an alias shows. */
@@ -38,7 +38,8 @@ bool isLeaf(const Node& node) {
 
 Plan::Plan(const Program& traced, Store& store, const Device& device, bool fuse)
     : program_(packActivations(
-          layOutPanels(prepare(traced, fuse), device.panelColumns, device.precision == Precision::bf16), device)),
+          layOutPanels(prepare(traced, fuse, device), device.panelColumns, device.precision == Precision::bf16),
+          device)),
       realBytes_(device.realBytes),
       precision_(device.precision) {
   scheduleNodes();

@@ -9,6 +9,8 @@
 // K tangents of an argument are more examples where the batch is not summed over, else more channels or more filters of one product.
 // conv2d_pushforward(x, w, b?, ẋ?, ẇ?, ḃ?) → y, ẏ [K, …]; fusion replaces the inputs ẇ and ḃ by the law that makes them (attributes wDot,
 // bDot), so that the kernel generates each element once and no tangent is stored whole.
+// Made by fusion (core/pullbacks.cpp):
+//   conv2d_gated_input_pullback(u, w, y) → x where y > 0, else 0       conv2d_filter_bias_pullback(x, u) → w, b, b = Σ_{n, o} u
 #include "ops/conv2d.h"
 
 #include "core/activation.h"
@@ -386,7 +388,7 @@ Op pullbackOp(const char* name, const char* attribute, const ShapeOf& shapeOf) {
   op.kernels = [shapeOf](const PlanContext& context) -> std::vector<KernelPlan> {
     const std::string& self = context.node.op->name;
     const Conv2dShape c = shapeOf(self, context.node.attributes, *context.input[0], *context.input[1]);
-    return {{productKernel(context, self), parameterBlock(c), {0, 1, 2}}};
+    return {{productKernel(context, self), parameterBlock(c), allOperands(context)}};
   };
   op.cost = [shapeOf](const PlanContext& context) {
     Cost cost = streamingCost(context, 0);
@@ -406,6 +408,22 @@ const OpRegistration inputPullback = [] {
   };
   op.jvp = jvpInputPullback;
   op.vjp = vjpInputPullback;
+  op.gated = {"conv2d_gated_input_pullback", "conv2d_gated_input_pullback"};
+  return op;
+}();
+
+/** x̄ where y > 0, else 0: made by fusion, y being the result of the relu before. */
+const OpRegistration gatedInputPullback = [] {
+  Op op = pullbackOp("conv2d_gated_input_pullback", "size", inputPullbackOf);
+  op.minInputs = op.maxInputs = 3;
+  op.fusedOnly = true;
+  op.infer = [](const TypeContext& context) -> std::vector<Type> {
+    expectReal(context);
+    const Conv2dShape c = inputPullbackOf(context.op.name, context.attributes, *context.input[0], *context.input[1]);
+    const Shape x{c.batch, c.height, c.width, c.channels};
+    expectShape(context.op.name, "y", context.input[2], x);
+    return {{DType::real, x}};
+  };
   return op;
 }();
 
@@ -418,6 +436,18 @@ const OpRegistration filterPullback = [] {
   };
   op.jvp = jvpFilterPullback;
   op.vjp = vjpFilterPullback;
+  return op;
+}();
+
+/** Both cotangents of a layer's parameters, made by fusion. */
+const OpRegistration filterBiasPullback = [] {
+  Op op = pullbackOp("conv2d_filter_bias_pullback", "kernel", filterPullbackOf);
+  op.fusedOnly = true;
+  op.infer = [](const TypeContext& context) -> std::vector<Type> {
+    expectReal(context);
+    const Conv2dShape c = filterPullbackOf(context.op.name, context.attributes, *context.input[0], *context.input[1]);
+    return {{DType::real, Shape{c.kernel[0], c.kernel[1], c.channels, c.filters}}, {DType::real, Shape{c.filters}}};
+  };
   return op;
 }();
 

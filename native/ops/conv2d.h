@@ -9,7 +9,8 @@ namespace pushforward {
 /**
  * x [batch, height, width, channels], w [kernel…, channels, filters], y [batch, outHeight, outWidth, filters]. Pixel (oy, ox) of y and tap
  * (ky, kx) of w meet pixel (oy·stride + ky·dilation − padding, …) of x; outside of x it is zero. Pairs are along y, then x. This is the
- * parameter block of conv2d_input_pullback (operands δ, w, x̄) and conv2d_filter_pullback (x, δ, w̄), δ being shaped as y.
+ * parameter block of conv2d_input_pullback (operands δ, w, x̄), conv2d_gated_input_pullback (δ, w, gate, x̄: 0 unless gate is positive),
+ * conv2d_filter_pullback (x, δ, w̄) and conv2d_filter_bias_pullback (x, δ, w̄, b̄), δ being shaped as y.
  */
 struct Conv2dShape {
   int64_t batch, height, width, channels;

@@ -30,6 +30,7 @@ struct Convolution {
   float *wPacked = nullptr, *tangents = nullptr, *biases = nullptr, *threadScratch = nullptr;
   int64_t imageSize = 0;               // of x, all examples
   const Conv2dShape* whole = nullptr;  // of x̄: then w is [taps in reverse, columns, channels]
+  const float* gate = nullptr;         // as large as x̄, which is 0 unless it is positive
   Lattice lattice = {{0, 0}, {1, 1}, {0, 0}, {1, 1}};
 
   bool lowRank() const { return wDotKind.kind == TangentKind::lowRank; }
@@ -222,12 +223,18 @@ void scatterRows(const Convolution& v, const Pass& pass, const float* tile, int6
                   n = pixel / s.resultWidth / s.resultHeight;
     const int64_t iy = v.lattice.first[0] + y * v.lattice.step[0], ix = v.lattice.first[1] + x * v.lattice.step[1];
     const float* from = tile + i * v.cut.columnBlock;
-    float* to = v.y + ((n * v.whole->height + iy) * v.whole->width + ix) * v.cut.columns + pass.column;
+    const int64_t at = ((n * v.whole->height + iy) * v.whole->width + ix) * v.cut.columns + pass.column;
+    float* to = v.y + at;
     if (pass.first)
       copyFloats(to, from, pass.columns);
     else
       for (int64_t j = 0; j < pass.columns; j += lanes)
         storeFirst(to + j, loadFirst(to + j, pass.columns - j) + load(from + j), pass.columns - j);
+    if (!pass.last || v.gate == nullptr) continue;
+    for (int64_t j = 0; j < pass.columns; j += lanes) {
+      const Float gate = loadFirst(v.gate + at + j, pass.columns - j);
+      storeFirst(to + j, select(gate > 0.0f, loadFirst(to + j, pass.columns - j), Float{}), pass.columns - j);
+    }
   }
 }
 
@@ -285,6 +292,8 @@ void multiplyGroup(const Convolution& v, const Pass& pass, const Group& group, f
                          ending = accumulating(!pass.first);
                          ending.bias = pass.last && v.b != nullptr ? v.b + pass.column : nullptr;
                          ending.clamp = pass.last && v.relu;
+                         ending.gateIsFar = pass.last && v.gate != nullptr;
+                         if (ending.gateIsFar) ending.gate = v.gate + block.pixel * cut.columns + pass.column;
                        });
     for (int64_t i = 0; pass.last && i < blocks.count; ++i)
       runActivation(v, pass, blocks.block[i], write, slopesAt(blocks.block[i]), micro);
@@ -425,23 +434,34 @@ void pushforwardOf(const KernelCall& call) {
 }
 
 template <class Format>
-void inputPullback(const KernelCall& call) {
+void inputPullbackOf(const KernelCall& call, const float* gate, float* xBar) {
   const Conv2dShape& c = *static_cast<const Conv2dShape*>(call.parameters);
-  if (!Format::fits(c.filters)) return inputPullback<typename Format::Else>(call);
+  if (!Format::fits(c.filters)) return inputPullbackOf<typename Format::Else>(call, gate, xBar);
   forLattices<Format>(c, [&](const Patches& patches, const Lattice& lattice, const Cut& cut) {
     Convolution v{call, patches, cut, {}, {}, 0, nullptr, nullptr, false, false};
     v.x = static_cast<const float*>(call.operands[0]);
     v.w = static_cast<const float*>(call.operands[1]);
-    v.y = static_cast<float*>(call.operands[2]);
+    v.gate = gate;
+    v.y = xBar;
     v.whole = &c;
     v.lattice = lattice;
     run<Format>(v);
   });
 }
 
+template <class Format>
+void inputPullback(const KernelCall& call) {
+  inputPullbackOf<Format>(call, nullptr, static_cast<float*>(call.operands[2]));
+}
+template <class Format>
+void gatedInputPullback(const KernelCall& call) {
+  inputPullbackOf<Format>(call, static_cast<const float*>(call.operands[2]), static_cast<float*>(call.operands[3]));
+}
+
 PUSHFORWARD_CONVOLUTION_KERNEL(conv2d_primal, primal, convolutionScratch)
 PUSHFORWARD_CONVOLUTION_KERNEL(conv2d_pushforward, pushforwardOf, convolutionScratch)
 PUSHFORWARD_CONVOLUTION_KERNEL(conv2d_input_pullback, inputPullback, inputPullbackScratch)
+PUSHFORWARD_CONVOLUTION_KERNEL(conv2d_gated_input_pullback, gatedInputPullback, inputPullbackScratch)
 
 }  // namespace
 

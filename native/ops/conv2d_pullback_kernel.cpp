@@ -1,4 +1,4 @@
-// w̄ = Pᵀ δ: P are the patches of x, [pixels, kernel·channels], δ is [pixels, filters]. Shapes stand in conv2d.h.
+// w̄ = Pᵀ δ, and b̄ = Σ δ beside it: P are the patches of x, [pixels, kernel·channels], δ is [pixels, filters]. Shapes stand in conv2d.h.
 // The pixels are cut into pieces, whose sums are added in order at the end, and the rows of w̄, in blocks of a tile, into shares, so that there
 // are some 16 tasks whatever the shape: no number of threads changes a bit. A task takes its pixels a step at a time, a group of conv2d_strip.h,
 // and multiplies the patches by δ as both lie in memory: a column of patches is every stride-th pixel of a strip. Where patches are copied, a
@@ -46,19 +46,21 @@ Split splitOf(const Conv2dShape& c) {
   s.length = maximum(1, ceilDivide(s.steps, pieces));
   s.pieces = maximum(1, ceilDivide(s.steps, s.length));
   s.tall = maximum(1, ceilDivide(s.blocks, ceilDivide(tasks, s.pieces)));
-  s.shares = ceilDivide(s.blocks, s.tall);
+  s.shares = maximum(1, ceilDivide(s.blocks, s.tall));  // b̄ is there without channels too
   return s;
 }
 
+/** Of w̄, and of b̄, which has a piece of its own even if there is one. */
 int64_t partialsOf(const Split& s) { return s.pieces > 1 ? roundUp(s.pieces * s.depth * s.filters, 16) : 0; }
+int64_t biasesOf(const Split& s) { return roundUp(s.pieces * s.filters, 16); }
 
 int64_t patchFloats(const Split& s) { return s.grouping.inPlace ? s.grouping.elements : pixelsTogether * copiedStride; }
-int64_t threadFloats(const Split& s) { return patchFloats(s) + pixelsTogether * tileColumns; }
+int64_t threadFloats(const Split& s) { return patchFloats(s) + pixelsTogether * tileColumns + biasFloats(s.filters); }
 
 template <class Format>
 size_t pullbackScratch(const void* parameters, int threads) {
   const Split s = splitOf(*static_cast<const Conv2dShape*>(parameters));
-  return static_cast<size_t>(4 * (partialsOf(s) + threads * threadFloats(s)));
+  return static_cast<size_t>(4 * (partialsOf(s) + biasesOf(s) + threads * threadFloats(s)));
 }
 
 /** A block of rows of w̄: block `part` of a line. */
@@ -156,25 +158,45 @@ void multiplyCopied(const Split& s, const float* x, int64_t index, int64_t begin
   }
 }
 
+/** The neighbours among the pixels of a step. */
+void addPixels(const Split& s, int64_t index, const float* delta, BiasSums& sums) {
+  if (!s.grouping.inPlace) {
+    const int64_t first = index * pixelsTogether;
+    return sums.add(delta + first * s.filters, minimum(pixelsTogether, s.pixels - first));
+  }
+  const Group group = groupAt(s.patches, s.grouping, s.pixels, index);
+  const bool whole = group.columns == s.patches.resultWidth;
+  for (int64_t row = 0; row < (whole ? 1 : group.rows); ++row)
+    sums.add(delta + (firstPixel(s.patches, group) + row * s.patches.resultWidth) * s.filters,
+             whole ? group.rows * group.columns : group.columns);
+}
+
 template <class Format>
-void filterPullback(const KernelCall& call) {
+void filterPullbackOf(const KernelCall& call, float* bBar) {
   const Conv2dShape& c = *static_cast<const Conv2dShape*>(call.parameters);
   const float *x = static_cast<const float*>(call.operands[0]), *delta = static_cast<const float*>(call.operands[1]);
   float* wBar = static_cast<float*>(call.operands[2]);
   const Split s = splitOf(c);
-  if (s.depth <= 0 || s.filters <= 0) return;
+  if (s.filters <= 0) return;
+  if (s.pixels <= 0 && bBar != nullptr) zeroFloats(bBar, s.filters);
   if (s.pixels <= 0) return zeroFloats(wBar, s.depth * s.filters);
   float* partials = static_cast<float*>(call.scratch);
-  float* scratch = partials + partialsOf(s);
+  float *biases = partials + partialsOf(s), *scratch = biases + biasesOf(s);
   parallelFor(call, s.shares * s.pieces, [&](int64_t task, int thread) {
     const int64_t piece = task / s.shares, begin = task % s.shares * s.tall, end = minimum(s.blocks, begin + s.tall);
     const int64_t start = piece * s.length, stop = minimum(s.steps, start + s.length);
     float* out = s.pieces > 1 ? partials + piece * s.depth * s.filters : wBar;
-    for (int64_t step = start; step < stop; ++step)
-      (s.grouping.inPlace ? multiplyStrip<Format> : multiplyCopied<Format>)(s, x, step, begin, end, delta,
-                                                                            scratch + thread * threadFloats(s), out,
-                                                                            step > start);
+    float *room = scratch + thread * threadFloats(s), *levels = room + threadFloats(s) - biasFloats(s.filters);
+    BiasSums sums = {bBar == nullptr || task % s.shares > 0 ? nullptr : levels, s.filters, 0};
+    for (int64_t step = start; step < stop; ++step) {
+      addPixels(s, step, delta, sums);
+      if (begin < end)
+        (s.grouping.inPlace ? multiplyStrip<Format> : multiplyCopied<Format>)(s, x, step, begin, end, delta, room, out,
+                                                                              step > start);
+    }
+    sums.total(biases + piece * s.filters);
   });
+  if (bBar != nullptr) addBiases(biases, s.pieces, s.filters, bBar);
   if (s.pieces <= 1) return;
   const int64_t count = s.depth * s.filters;
   parallelRanges(call, count, 16384, lanes, [&](int64_t from, int64_t to, int) {
@@ -194,13 +216,23 @@ size_t pullbackScratch<TileElements>(const void* parameters, int threads) {
   return sumsOnTiles(c) ? tileSumsScratch(c, threads) : pullbackScratch<RoundedElements>(parameters, threads);
 }
 template <>
-void filterPullback<TileElements>(const KernelCall& call) {
+void filterPullbackOf<TileElements>(const KernelCall& call, float* bBar) {
   const bool tiles = sumsOnTiles(*static_cast<const Conv2dShape*>(call.parameters));
-  tiles ? filterPullbackOnTiles<AmxTiles>(call) : filterPullback<RoundedElements>(call);
+  tiles ? filterPullbackOnTiles<AmxTiles>(call, bBar) : filterPullbackOf<RoundedElements>(call, bBar);
 }
 #endif
 
+template <class Format>
+void filterPullback(const KernelCall& call) {
+  filterPullbackOf<Format>(call, nullptr);
+}
+template <class Format>
+void filterBiasPullback(const KernelCall& call) {
+  filterPullbackOf<Format>(call, static_cast<float*>(call.operands[3]));
+}
+
 PUSHFORWARD_CONVOLUTION_KERNEL(conv2d_filter_pullback, filterPullback, pullbackScratch)
+PUSHFORWARD_CONVOLUTION_KERNEL(conv2d_filter_bias_pullback, filterBiasPullback, pullbackScratch)
 
 }  // namespace
 

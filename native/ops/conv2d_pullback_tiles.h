@@ -6,6 +6,7 @@
 #pragma once
 #include "cpu/gemm/conv_sums.h"
 #include "cpu/parallel.h"
+#include "ops/conv2d_bias_sums.h"
 #include "ops/conv2d_strip.h"
 
 #if PUSHFORWARD_LANES == 16
@@ -32,11 +33,16 @@ struct TileSums {
   int64_t deltaWords() const { return ceilDivide(pairs(), tileSide) * filterTiles * tileWords; }
   int64_t pixelWords() const { return 2 * wide * stripRows * pairsOfRow * tileSide; }
   int64_t lineWords() const { return roundUp(ceilDivide(grouping.pitch + pairColumns, 2), tileSide); }
-  int64_t threadWords() const { return deltaWords() + pixelWords() + lineWords() + 2 * tileWords; }
+  int64_t biases() const { return roundUp(pieces * filters, tileSide); }
+  int64_t threadWords() const {
+    return deltaWords() + pixelWords() + lineWords() + 2 * tileWords + biasFloats(filters);
+  }
 };
 
 /** A block of columns is one piece of memory, and nothing divides. */
-static bool sumsOnTiles(const Conv2dShape& c) { return c.dilation[1] == 1 || c.channels % pairColumns == 0; }
+static bool sumsOnTiles(const Conv2dShape& c) {
+  return c.channels > 0 && (c.dilation[1] == 1 || c.channels % pairColumns == 0);
+}
 
 static TileSums tileSumsOf(const Conv2dShape& c) {
   TileSums s{};
@@ -70,17 +76,18 @@ static TileSums tileSumsOf(const Conv2dShape& c) {
 
 static size_t tileSumsScratch(const Conv2dShape& c, int threads) {
   const TileSums s = tileSumsOf(c);
-  return static_cast<size_t>(4 * (s.pieces * s.sums() + threads * s.threadWords()));
+  return static_cast<size_t>(4 * (s.pieces * s.sums() + s.biases() + threads * s.threadWords()));
 }
 
 /** Words of a thread. */
 struct TileRoom {
   uint32_t *delta, *pixels, *last;
   uint16_t* line;
+  float* biases;
 };
 static TileRoom roomOf(const TileSums& s, uint32_t* scratch) {
-  uint32_t *pixels = scratch + s.deltaWords(), *last = pixels + s.pixelWords();
-  return {scratch, pixels, last, reinterpret_cast<uint16_t*>(last + 2 * tileWords)};
+  uint32_t *pixels = scratch + s.deltaWords(), *last = pixels + s.pixelWords(), *line = last + 2 * tileWords;
+  return {scratch, pixels, last, reinterpret_cast<uint16_t*>(line), reinterpret_cast<float*>(line + s.lineWords())};
 }
 
 /** Tiles of the columns [32·begin, 32·end) of a group: [column tile][row][pair]. */
@@ -117,16 +124,19 @@ static Ahead aheadOf(const TileSums& s, const Group& group, int64_t height, int6
   return {image + pixel * floats, follows ? ceilDivide(group.rows * width * floats, 16 * steps) : 0};
 }
 
-/** Columns [32·begin, 32·end) of w̄ (+)= those of a group. */
+/** Columns [32·begin, 32·end) of w̄ (+)= those of a group; `biases` take its δ. */
 template <class Tiles>
 static void sumGroup(const TileSums& s, const Group& group, const float* x, const float* delta, int64_t begin,
-                     int64_t end, const TileRoom& room, float* sums, bool accumulate) {
+                     int64_t end, const TileRoom& room, float* sums, BiasSums& biases, bool accumulate) {
   const PixelRows pixels = {delta + firstPixel(s.patches, group) * s.filters, group.rows, group.columns,
                             s.patches.resultWidth, s.filters};
   const int64_t pairs = pixels.pairs(), steps = ceilDivide(pairs, tileSide), rest = pairs % tileSide;
   for (int64_t tile = 0; tile < s.filterTiles; tile += filterTiles)
     packCotangent(pixels, tile * tileSide, minimum(filterTiles, s.filterTiles - tile),
                   room.delta + tile * steps * tileWords);
+  const bool whole = group.columns == s.patches.resultWidth;
+  for (int64_t i = 0; i < (whole ? 1 : group.rows); ++i)
+    biases.add(pixels.first + i * pixels.pitch * s.filters, whole ? group.rows * group.columns : group.columns);
   packPixels(s, group, x, begin, end, room);
   const int64_t row = pixels.pairsOfRow() * tileSide, tiles = s.stripRows * s.pairsOfRow * tileSide;
   const int64_t parts = ceilDivide(steps, stepsTogether);
@@ -178,26 +188,30 @@ static void finishSums(const TileSums& s, const float* sums, int64_t tap, int64_
 }
 
 template <class Tiles>
-static void filterPullbackOnTiles(const KernelCall& call) {
+static void filterPullbackOnTiles(const KernelCall& call, float* bBar) {
   const Conv2dShape& c = *static_cast<const Conv2dShape*>(call.parameters);
   const float *x = static_cast<const float*>(call.operands[0]), *delta = static_cast<const float*>(call.operands[1]);
   float* wBar = static_cast<float*>(call.operands[2]);
   const TileSums s = tileSumsOf(c);
-  if (s.line <= 0 || s.filters <= 0 || c.kernel[0] <= 0) return;
+  if (s.filters <= 0) return;
+  if (s.grouping.count <= 0 && bBar != nullptr) zeroFloats(bBar, s.filters);
   if (s.grouping.count <= 0) return zeroFloats(wBar, c.kernel[0] * s.line * s.filters);
-  float* sums = static_cast<float*>(call.scratch);
-  uint32_t* scratch = reinterpret_cast<uint32_t*>(sums + s.pieces * s.sums());
+  float *sums = static_cast<float*>(call.scratch), *biases = sums + s.pieces * s.sums();
+  uint32_t* scratch = reinterpret_cast<uint32_t*>(biases + s.biases());
   const int64_t pixels = c.batch * c.outHeight * c.outWidth;
   parallelFor(call, s.shares * s.pieces, [&](int64_t task, int thread) {
     const int64_t piece = task / s.shares, begin = task % s.shares * s.wide;
     const int64_t start = piece * s.length, stop = minimum(s.grouping.count, start + s.length);
     const TileRoom room = roomOf(s, scratch + thread * s.threadWords());
+    BiasSums ofDelta = {bBar == nullptr || begin > 0 ? nullptr : room.biases, s.filters, 0};
     Tiles::configure();
     for (int64_t i = start; i < stop; ++i)
       sumGroup<Tiles>(s, groupAt(s.patches, s.grouping, pixels, i), x, delta, begin, minimum(s.blocks, begin + s.wide),
-                      room, sums + piece * s.sums(), i > start);
+                      room, sums + piece * s.sums(), ofDelta, i > start);
     Tiles::release();
+    ofDelta.total(biases + piece * s.filters);
   });
+  if (bBar != nullptr) addBiases(biases, s.pieces, s.filters, bBar);
   parallelFor(call, c.kernel[0] * s.filterTiles, [&](int64_t task, int) {
     for (int64_t block = 0; block < s.blocks; ++block)
       finishSums(s, sums, task / s.filterTiles, task % s.filterTiles, block, wBar);

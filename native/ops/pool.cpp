@@ -2,6 +2,7 @@
 //   maxPool2d   y = max over the window            ẏ = gather(ẋ, i)        x̄ = scatter(ȳ, i),      i = maxPool2dIndices(x)
 //               maxPool2d_pushforward(x, ẋ [K, …]) → y, ẏ in one pass; lowers to the three
 //               maxPool2d_pullback(x, ȳ) → x̄ in one pass where windows do not overlap (stride ≥ window); lowers to indices and scatter
+//               maxPool2d_gated_pullback(x, ȳ) → x̄ where x > 0, else 0: with relu's slope, made by fusion (core/pullbacks.cpp)
 //   avgPool2d   y = Σ over the window / its size   ẏ = avgPool2d(ẋ)        x̄ = avgPool2d_pullback(ȳ)
 //   maxPool2dIndices  int32: where the maximum is, iy·W + ix; the first in row-major order, the first NaN if there is one; constant
 // Padding is −∞ for the maximum; for the average it is zero and counts: the divisor is always the size of the window.
@@ -182,11 +183,11 @@ const OpRegistration maxPool2d{[] {
   return op;
 }()};
 
-const OpRegistration maxPool2dPullback{[] {
+Op maxPullbackOp(const char* name, const char* kernel) {
   const auto parametersOf = [](const PlanContext& context) {
     return poolOf(context.node.op->name, context.node.attributes, context.input[0]->shape);
   };
-  Op op = poolOp("maxPool2d_pullback", "max_pool2d_pullback", 2, parametersOf);
+  Op op = poolOp(name, kernel, 2, parametersOf);
   op.infer = [](const TypeContext& context) -> std::vector<Type> {
     const Shape y = pooledType(context, DType::real)[0].shape;
     expectDType(context, 1, DType::real);
@@ -196,9 +197,21 @@ const OpRegistration maxPool2dPullback{[] {
       fail(Code::INVALID_ARGUMENT, context.op.name, "windows that do not overlap", "a stride smaller than the window");
     return {{DType::real, x}};
   };
+  return op;
+}
+
+const OpRegistration maxPool2dPullback{[] {
+  Op op = maxPullbackOp("maxPool2d_pullback", "max_pool2d_pullback");
   op.lower = [](ExpandContext& context) -> Values {
     return {scatterBack(context.b, context.node, context.x[0], context.x[1])};
   };
+  op.gated = {"maxPool2d_gated_pullback", "max_pool2d_gated_pullback", 0};
+  return op;
+}()};
+
+const OpRegistration maxPool2dGatedPullback{[] {
+  Op op = maxPullbackOp("maxPool2d_gated_pullback", "max_pool2d_gated_pullback");
+  op.fusedOnly = true;
   return op;
 }()};
 

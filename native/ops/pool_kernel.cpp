@@ -188,6 +188,8 @@ PUSHFORWARD_INLINE Extent partOf(const PoolParameters& p, int axis, int64_t o, i
           o + 1 == count ? size : (o + 1) * p.stride[axis] - p.padding[axis]};
 }
 
+/** `gated`: 0 where x is not positive. Nothing else can be but the maximum. */
+template <bool gated>
 void maxPool2dPullback(const KernelCall& call) {
   const PoolParameters& p = parametersOf(call);
   const float *x = static_cast<const float*>(call.operands[0]), *yBar = static_cast<const float*>(call.operands[1]);
@@ -195,12 +197,13 @@ void maxPool2dPullback(const KernelCall& call) {
   forWindows(call, [&](const Window& at, const auto& box) {
     const Extent high = partOf(p, 0, at.y, p.outHeight, p.height), wide = partOf(p, 1, at.x, p.outWidth, p.width);
     forChannels(p.channels, [&](int64_t c, int count) {
-      const Int best = bestOf<true>(p, x + at.image, box, c, count).pixel;
-      const Float bar = get(yBar + at.out + c, count);
+      const Best best = bestOf<true>(p, x + at.image, box, c, count);
+      Float bar = get(yBar + at.out + c, count);
+      if (gated) bar = select(best.value > 0.0f, bar, Float{});
       for (int64_t iy = high.low; iy < high.high; ++iy)
         for (int64_t ix = wide.low; ix < wide.high; ++ix) {
           const int64_t pixel = iy * p.width + ix;
-          put(xBar + at.image + pixel * p.channels + c, select(best == static_cast<int32_t>(pixel), bar, Float{}),
+          put(xBar + at.image + pixel * p.channels + c, select(best.pixel == static_cast<int32_t>(pixel), bar, Float{}),
               count);
         }
     });
@@ -280,7 +283,8 @@ void avgPool2dPullback(const KernelCall& call) {
 PUSHFORWARD_CPU_KERNEL(max_pool2d, maxPool2d, nullptr)
 PUSHFORWARD_CPU_KERNEL(max_pool2d_indices, maxPool2dIndices, nullptr)
 PUSHFORWARD_CPU_KERNEL(max_pool2d_pushforward, maxPool2dPushforward, nullptr)
-PUSHFORWARD_CPU_KERNEL(max_pool2d_pullback, maxPool2dPullback, nullptr)
+PUSHFORWARD_CPU_KERNEL(max_pool2d_pullback, maxPool2dPullback<false>, nullptr)
+PUSHFORWARD_CPU_KERNEL(max_pool2d_gated_pullback, maxPool2dPullback<true>, nullptr)
 PUSHFORWARD_CPU_KERNEL(pool_gather, poolGather, nullptr)
 PUSHFORWARD_CPU_KERNEL(pool_scatter, poolScatter, nullptr)
 PUSHFORWARD_CPU_KERNEL(avg_pool2d, avgPool2d, nullptr)

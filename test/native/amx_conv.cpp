@@ -82,11 +82,13 @@ bool checkPullback(const Conv2dShape& c) {
   const std::vector<float> x = wholes(c.batch * c.height * c.width * c.channels),
                            delta = wholes(c.batch * c.outHeight * c.outWidth * c.filters, true);
   std::vector<float> wBar(c.kernel[0] * c.kernel[1] * c.channels * c.filters, 3.0f), expected(wBar.size());
+  std::vector<float> bBar(c.filters, 3.0f), sums(c.filters);
   std::vector<float> scratch(tileSumsScratch(c, 1) / 4 + 16, __builtin_nanf(""));
   float* aligned = scratch.data();
   while (reinterpret_cast<uintptr_t>(aligned) % 64 != 0) ++aligned;
   void* operands[] = {const_cast<float*>(x.data()), const_cast<float*>(delta.data()), wBar.data()};
-  filterPullbackOnTiles<EmulatedTiles>({&c, operands, aligned, nullptr, nullptr});
+  filterPullbackOnTiles<EmulatedTiles>({&c, operands, aligned, nullptr, nullptr}, bBar.data());
+  for (size_t i = 0; i < delta.size(); ++i) sums[i % sums.size()] += delta[i];
   for (int64_t n = 0; n < c.batch; ++n)
     for (int64_t oy = 0; oy < c.outHeight; ++oy)
       for (int64_t ox = 0; ox < c.outWidth; ++ox)
@@ -100,7 +102,7 @@ bool checkPullback(const Conv2dShape& c) {
                   roundBf16(x[((n * c.height + iy) * c.width + ix) * c.channels + channel]) *
                   roundBf16(delta[((n * c.outHeight + oy) * c.outWidth + ox) * c.filters + filter]);
         }
-  return wBar == expected;
+  return wBar == expected && bBar == sums;
 }
 
 /** A convolution without padding behind the last pixel. */

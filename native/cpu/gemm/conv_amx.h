@@ -13,20 +13,28 @@ namespace pushforward::cpu::PUSHFORWARD_ISA {
 constexpr int64_t tileSide = 16, tileWords = tileSide * tileSide, tileDepth = 2 * tileSide;
 constexpr int64_t tilesTogether = mostBlocks;
 
-/** Tiles of rows that begin `offset` elements behind each piece; what is fetched meanwhile: c, their results, and `next`, if anything. */
+/** Tiles of rows that begin `offset` elements behind each piece; what is fetched meanwhile: c, their results, `gate` and `next`, if anything. */
 struct RowTiles {
   const Stretch<uint16_t>* pieces;
   int64_t count, rowStep;
   int64_t offset[tilesTogether];
-  const float *c[tilesTogether], *next[tilesTogether];
+  const float *c[tilesTogether], *next[tilesTogether], *gate[tilesTogether];
   int64_t cStride, nextStride;
 
   /** A line of each of four rows. A store waits for its line to come from L3, some hundred cycles. */
   __attribute__((always_inline)) void fetch(int64_t row, int64_t beyond) const {
-    for (int64_t i = 0; i < 4 && row < tilesTogether * tileSide; ++i, ++row) {
-      const int64_t tile = row / tileSide, within = row % tileSide;
-      __asm__ volatile("prefetchw %0" : : "m"(c[tile][within * cStride + beyond]));
-      if (nextStride > beyond) __builtin_prefetch(next[tile] + within * nextStride + beyond, 0, 2);
+    if (row >= tilesTogether * tileSide) return;
+    const int64_t tile = row / tileSide, within = row % tileSide, step = cStride;
+    const float *to = c[tile] + within * step + beyond, *through = gate[tile], *from = next[tile];
+    for (int64_t i = 0; i < 4; ++i) __asm__ volatile("prefetchw %0" : : "m"(to[i * step]));
+    if (through != nullptr) {
+      through += within * step + beyond;
+      for (int64_t i = 0; i < 4; ++i) __builtin_prefetch(through + i * step);
+    }
+    if (nextStride > beyond) {
+      const int64_t apart = nextStride;
+      from += within * apart + beyond;
+      for (int64_t i = 0; i < 4; ++i) __builtin_prefetch(from + i * apart, 0, 2);
     }
   }
 };
@@ -130,7 +138,7 @@ template <class Tiles, class At>
 static void multiplyRowTiles(const Blocks<uint16_t>& blocks, const float* matrix, int64_t depth, int64_t columns,
                              int64_t cStride, const At& at) {
   alignas(64) float sums[tilesTogether * tileWords];
-  RowTiles m{blocks.pieces, matrix == nullptr ? 0 : blocks.pieceCount,     blocks.rowStep, {}, {}, {},
+  RowTiles m{blocks.pieces, matrix == nullptr ? 0 : blocks.pieceCount,     blocks.rowStep, {}, {}, {}, {},
              cStride,       blocks.next == nullptr ? 0 : blocks.nextStride};
   float* c[tilesTogether];
   Ending endings[tilesTogether];
@@ -141,10 +149,11 @@ static void multiplyRowTiles(const Blocks<uint16_t>& blocks, const float* matrix
     for (int64_t row = 0; row < block.rows; row += tileSide, ++tall) {
       m.offset[tall] = block.offset + row * blocks.rowStep;
       m.c[tall] = c[i] + row * cStride;
+      m.gate[tall] = endings[i].gateIsFar ? endings[i].gate + row * cStride : nullptr;
       m.next[tall] = blocks.next == nullptr ? nullptr : blocks.next + (block.pixel + row) * blocks.nextStride;
     }
   }
-  for (int64_t i = tall; i < tilesTogether; ++i) m.c[i] = m.c[0], m.next[i] = m.next[0];
+  for (int64_t i = tall; i < tilesTogether; ++i) m.c[i] = m.c[0], m.next[i] = m.next[0], m.gate[i] = m.gate[0];
   const auto write = [&](const float* from, int64_t j) {
     for (int64_t i = 0; i < blocks.count; ++i) {
       const int64_t rows = blocks.block[i].rows;

@@ -62,6 +62,7 @@ struct Ending {
   const float* slopes;  // · slopes[i·slopeStride + j]
   int64_t slopeStride;
   const float* gate;  // 0 unless gate, as large as c, is positive at [i, j]
+  bool gateIsFar;     // and is fetched with c
   bool clamp;         // 0 if it is not positive; NaN stays
 
   /** To that of columns from j on. */
@@ -272,11 +273,15 @@ PUSHFORWARD_INLINE void multiplyRuns(int64_t rows, const RunProduct<typename Ter
   m.columns > lanes ? multiplyRunsBy<Terms, most, tileVectors>(m) : multiplyRunsBy<Terms, most, 1>(m);
 }
 
-/** Brings nearer what will be written next: a store waits for its line to come from L3. */
-PUSHFORWARD_INLINE void fetchResults(const float* c, int64_t rows, int64_t cStride, int64_t columns) {
+/** Brings nearer what will be written next, and the gate it goes through: a store waits for its line to come from L3. */
+PUSHFORWARD_INLINE void fetchResults(const float* c, const float* gate, int64_t rows, int64_t cStride,
+                                     int64_t columns) {
   constexpr int64_t line = 16;
   for (int64_t i = 0; i < rows; ++i)
-    for (int64_t j = 0; j < columns; j += line) __builtin_prefetch(c + i * cStride + j, 1);
+    for (int64_t j = 0; j < columns; j += line) {
+      __builtin_prefetch(c + i * cStride + j, 1);
+      if (gate != nullptr) __builtin_prefetch(gate + i * cStride + j);
+    }
 }
 
 /** Blocks times a matrix [depth, columns] of panels (nullptr: 0); at(block, c, ending) says where the results of one go. */
@@ -293,7 +298,8 @@ PUSHFORWARD_INLINE void multiplyEach(const Blocks<typename Terms::Element>& bloc
     at(block, m.c, m.ending);
     for (int64_t j = 0; j < columns; j += tileColumns) {
       m.columns = minimum(tileColumns, columns - j);
-      fetchResults(m.c + block.rows * cStride, block.rows, cStride, m.columns);
+      const float* gate = m.ending.gateIsFar ? m.ending.gate + block.rows * cStride : nullptr;
+      fetchResults(m.c + block.rows * cStride, gate, block.rows, cStride, m.columns);
       multiplyPieces<Terms>(block.rows, m);
       m.b += depth * tileColumns, m.c += tileColumns;
       m.ending.moveAlong(tileColumns);

@@ -1,5 +1,5 @@
 // What the update of a training step is, as plain data; the updates themselves are native ops of the plan.
-import { assertBoolean, assertFinite, describe, PushforwardError, readOptions } from './errors.ts';
+import { assertBoolean, assertFinite, assertInteger, describe, PushforwardError, readOptions } from './errors.ts';
 import { type Schedule, toSchedule } from './schedules.ts';
 
 /** The rule by which a gradient estimate changes the parameters: frozen plain data, made by {@link sgd}, {@link adam} or {@link adamW}. */
@@ -19,6 +19,7 @@ export interface SgdOptimizer extends Optimizer {
   readonly momentum: number;
   readonly nesterov: boolean;
   readonly weightDecay: number;
+  readonly mergeEvery: number;
 }
 
 /**
@@ -47,6 +48,15 @@ export interface SgdOptions extends OptimizerOptions {
   nesterov?: boolean;
   /** Added to the gradient times the parameter (L2), finite, ≥ 0. Default: 0 */
   weightDecay?: number;
+  /**
+   * An integer from 1 to 16. Above 1, updates of a weight `[in, out]` along one direction of `lowRank({ rank: 1 })` wait as pairs of vectors,
+   * x (w + a bᵀ) being x w + (x a) bᵀ, and are added to w, in one pass over it, after steps 1, 2, … times `mergeEvery` and whenever
+   * training pauses, so whatever reads parameters finds them whole. That saves time where batches are small and `fit` takes steps on a Dataset,
+   * `mergeEvery` or more in one native call; `step` and streams pause after every step. It needs `mergeEvery · (in + out)` numbers of state,
+   * and rounds otherwise: sums have another order, and at bf16 what is rounded is w without what waits. Only on `cpu`, for weights that dense layers
+   * alone read, `in` a multiple of 16 and `out` of 32; all else is updated at once. Needs momentum 0 and weightDecay 0. Default: 1
+   */
+  mergeEvery?: number;
 }
 
 /** Options of {@link adam}. */
@@ -85,12 +95,13 @@ function readRate(where: string, options: unknown, learningRate: unknown): Sched
  * @throws PushforwardError INVALID_ARGUMENT for a value out of its range, an unknown option, or nesterov without momentum
  */
 export function sgd(options: SgdOptions): Optimizer {
-  const known = ['learningRate', 'momentum', 'nesterov', 'weightDecay'] as const;
+  const known = ['learningRate', 'momentum', 'nesterov', 'weightDecay', 'mergeEvery'] as const;
   const {
     learningRate,
     momentum = 0,
     nesterov = false,
     weightDecay = 0,
+    mergeEvery = 1,
   } = readOptions<SgdOptions>('sgd', options, known);
   const rate = readRate('sgd', options, learningRate);
   assertFinite('sgd', 'momentum', momentum, { min: 0, max: 1, below: true });
@@ -99,7 +110,12 @@ export function sgd(options: SgdOptions): Optimizer {
   if (nesterov && momentum === 0) {
     throw new PushforwardError('INVALID_ARGUMENT', 'sgd', 'a momentum above 0 with nesterov: true', 'momentum 0');
   }
-  const optimizer: SgdOptimizer = { kind: 'sgd', learningRate: rate, momentum, nesterov, weightDecay };
+  assertInteger('sgd', 'mergeEvery', mergeEvery, 1, 16);
+  if (mergeEvery > 1 && (momentum > 0 || weightDecay > 0)) {
+    const received = `momentum ${momentum}, weightDecay ${weightDecay}`;
+    throw new PushforwardError('INVALID_ARGUMENT', 'sgd', 'momentum 0 and weightDecay 0 with mergeEvery', received);
+  }
+  const optimizer: SgdOptimizer = { kind: 'sgd', learningRate: rate, momentum, nesterov, weightDecay, mergeEvery };
   return Object.freeze(optimizer);
 }
 

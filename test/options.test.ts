@@ -19,6 +19,7 @@ test('defaults', () => {
     momentum: 0,
     nesterov: false,
     weightDecay: 0,
+    mergeEvery: 1,
   });
   const moments = { beta1: 0.9, beta2: 0.999, epsilon: 1e-8 };
   const rate = { kind: 'constant', rate: 1e-3 };
@@ -68,6 +69,7 @@ test('everything is frozen', () => {
 test('everything comes back from its JSON', () => {
   const optimizers: Optimizer[] = [
     sgd({ learningRate: exponentialDecay(0.1, 1e-4), momentum: 0.9, nesterov: true, weightDecay: 1e-4 }),
+    sgd({ learningRate: 0.1, mergeEvery: 8 }),
     adam({ learningRate: 1e-3, beta1: 0, beta2: 0.5, epsilon: 1e-6 }),
     adamW({ learningRate: constant(1), weightDecay: 0 }),
   ];
@@ -186,13 +188,22 @@ const misuses: Misuse[] = [
   [
     () => sgd(any({ lr: 0.1 })),
     INVALID,
-    'only the options learningRate, momentum, nesterov, weightDecay but received "lr"',
+    'only the options learningRate, momentum, nesterov, weightDecay, mergeEvery but received "lr"',
   ],
   [() => sgd({ learningRate: 1, momentum: 1 }), INVALID, 'momentum to be a finite number of at least 0 and below 1'],
   [() => sgd({ learningRate: 1, momentum: -0.1 }), INVALID, '-0.1'],
   [() => sgd({ learningRate: 1, nesterov: true }), INVALID, 'a momentum above 0 with nesterov: true'],
   [() => sgd({ learningRate: 1, nesterov: any(1) }), INVALID, 'nesterov to be true or false'],
   [() => sgd({ learningRate: 1, weightDecay: -1 }), INVALID, 'weightDecay'],
+  [() => sgd({ learningRate: 1, mergeEvery: 0 }), INVALID, 'mergeEvery'],
+  [() => sgd({ learningRate: 1, mergeEvery: 17 }), INVALID, '17'],
+  [() => sgd({ learningRate: 1, mergeEvery: 1.5 }), INVALID, '1.5'],
+  [
+    () => sgd({ learningRate: 1, mergeEvery: 2, momentum: 0.9 }),
+    INVALID,
+    'momentum 0 and weightDecay 0 with mergeEvery',
+  ],
+  [() => sgd({ learningRate: 1, mergeEvery: 2, weightDecay: 0.1 }), INVALID, 'weightDecay 0.1'],
   [() => sgd({ learningRate: 1, weightDecay: Number.POSITIVE_INFINITY }), INVALID, 'Infinity'],
   [() => adam({ learningRate: 1, beta1: 1 }), INVALID, '[adam] expected beta1'],
   [() => adam({ learningRate: 1, beta2: any('x') }), INVALID, 'beta2'],

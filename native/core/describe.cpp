@@ -1,5 +1,5 @@
 // The plan as text: a row a step, with its operations, bytes and random words, and its floor: the longest of
-// operations, bytes and words at the measured peaks; then the totals.
+// operations, bytes and words at the measured peaks; of a merge between steps, its share of a step; then the totals.
 #include <algorithm>
 #include <cstdio>
 
@@ -49,10 +49,12 @@ std::string Plan::describe(const Peaks& peaks) const {
   Cost total;
   double floors = 0;
   size_t lastNode = program_.nodes.size();
-  for (size_t s = 0; s < steps_.size(); ++s) {
-    const Step& step = steps_[s];
+  for (size_t s = 0; s < steps_.size() + merges_.size(); ++s) {
+    const bool merge = s >= steps_.size();
+    const Step& step = merge ? merges_[s - steps_.size()] : steps_[s];
     const Node& node = program_.nodes[step.node];
     Cost cost = step.node != lastNode && node.op->cost ? node.op->cost(contextOf(node)) : Cost{};
+    if (merge) cost = {cost.operations / keptSteps_, cost.bytes / keptSteps_, cost.words / keptSteps_};
     lastNode = step.node;
     total.operations += cost.operations;
     total.bytes += cost.bytes;

@@ -14,6 +14,7 @@ struct RunState {
   uint32_t key[2];  // Philox key: the seed
   uint32_t step;    // Philox counter word 3, and the optimizer's step number
   double rate;      // learning rate of this step, from the rate table
+  int32_t kept;     // steps whose updates wait as factors (core/kept.h)
 };
 
 /** Runs `tasks` calls of task(context, index, thread), thread in [0, threads); returns when all have returned. */

@@ -121,8 +121,9 @@ struct Op {
   Gated gated;                   // a pullback's; no op where there is none
   bool makesPanels = false;      // can make its output in panels: initial values
   std::vector<int> takesPanels;  // inputs that may lie in panels
-  std::vector<int> writes;  // inputs overwritten in place (updates); such nodes are kept although nothing reads them
-  int guardsFrom = -1;      // inputs from here on are guards: where one is not finite the node writes nothing
+  std::vector<int> writes;    // inputs overwritten in place (updates); such nodes are kept although nothing reads them
+  bool betweenSteps = false;  // no step of a plan: an executor takes it between two steps when it must (mergeFactors)
+  int guardsFrom = -1;        // inputs from here on are guards: where one is not finite the node writes nothing
 };
 
 /** Registers at load; the name is unique. */

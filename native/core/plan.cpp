@@ -6,6 +6,7 @@
 #include "core/differentiate.h"
 #include "core/error.h"
 #include "core/fuse.h"
+#include "core/kept.h"
 #include "core/liveness.h"
 #include "core/packed.h"
 #include "core/panels.h"
@@ -18,6 +19,11 @@ Program prepare(const Program& traced, bool fuse, const Device& device) {
   Program program = simplify(expandProgram(traced, fuse));
   if (!fuse) return simplify(lowerProgram(program, true));
   return fuseChains(fusePullbacks(simplify(lowerProgram(absorbGenerated(program), false)), device));
+}
+
+Program layOutFor(const Program& program, const Device& device) {
+  const Program laidOut = layOutPanels(program, device.panelColumns, device.precision == Precision::bf16);
+  return packActivations(keepUpdates(laidOut, device), device);
 }
 
 /** The value whose buffer an alias shows. */
@@ -37,11 +43,10 @@ bool isLeaf(const Node& node) {
 }  // namespace
 
 Plan::Plan(const Program& traced, Store& store, const Device& device, bool fuse)
-    : program_(packActivations(
-          layOutPanels(prepare(traced, fuse, device), device.panelColumns, device.precision == Precision::bf16),
-          device)),
+    : program_(layOutFor(prepare(traced, fuse, device), device)),
       realBytes_(device.realBytes),
-      precision_(device.precision) {
+      precision_(device.precision),
+      keptSteps_(pushforward::keptSteps(program_)) {
   scheduleNodes();
   placeLeaves(store);
   placeAssigned();
@@ -65,7 +70,7 @@ void Plan::scheduleNodes() {
   std::vector<std::vector<size_t>> after(count + 1);
   for (size_t n = 0; n < count; ++n) {
     const Node& node = program_.nodes[n];
-    if (node.op->writes.empty()) continue;
+    if (node.op->writes.empty() || node.op->betweenSteps) continue;
     writesStore_ = true;
     size_t at = 0;
     for (ValueId input : node.inputs) {
@@ -194,6 +199,24 @@ Step Plan::makeLoop(size_t n, Store& store, const Device& device, bool fuse) {
   return step;
 }
 
+Step Plan::makeKernel(size_t n, KernelPlan& kernel, const Device& device) const {
+  const Node& node = program_.nodes[n];
+  Step step;
+  step.kernel = findKernel(device.set, kernel.kernel);
+  if (!step.kernel)
+    fail(Code::NO_KERNEL, node.op->name, "the kernel " + kernel.kernel + " on " + device.name,
+         "none for " + device.set);
+  step.node = n;
+  step.parameters = std::move(kernel.parameters);
+  if (step.kernel->scratch) step.scratchBytes = step.kernel->scratch(step.parameters.data(), device.threads);
+  for (int operand : kernel.operands) {
+    size_t inputs = node.inputs.size(), index = static_cast<size_t>(operand);
+    ValueId output = node.firstOutput + static_cast<ValueId>(index - inputs);
+    step.operands.push_back(unplaced(operand < 0 ? none : index < inputs ? node.inputs[index] : output));
+  }
+  return step;
+}
+
 void Plan::makeSteps(Store& store, const Device& device, bool fuse) {
   for (size_t n : order_) {
     const Node& node = program_.nodes[n];
@@ -204,23 +227,12 @@ void Plan::makeSteps(Store& store, const Device& device, bool fuse) {
     if (isLeaf(node) || node.op->alias >= 0) continue;
     if (node.op->name == "assign" && places_[node.inputs[1]].pointer == places_[node.inputs[0]].pointer) continue;
     if (!node.op->kernels) fail(Code::NO_KERNEL, node.op->name, "a kernel or a lowering", "an op that has neither");
-    for (KernelPlan& kernel : node.op->kernels(contextOf(node))) {
-      Step step;
-      step.kernel = findKernel(device.set, kernel.kernel);
-      if (!step.kernel)
-        fail(Code::NO_KERNEL, node.op->name, "the kernel " + kernel.kernel + " on " + device.name,
-             "none for " + device.set);
-      step.node = n;
-      step.parameters = std::move(kernel.parameters);
-      if (step.kernel->scratch) step.scratchBytes = step.kernel->scratch(step.parameters.data(), device.threads);
-      for (int operand : kernel.operands) {
-        size_t inputs = node.inputs.size(), index = static_cast<size_t>(operand);
-        ValueId output = node.firstOutput + static_cast<ValueId>(index - inputs);
-        step.operands.push_back(unplaced(operand < 0 ? none : index < inputs ? node.inputs[index] : output));
-      }
-      steps_.push_back(std::move(step));
-    }
+    for (KernelPlan& kernel : node.op->kernels(contextOf(node))) steps_.push_back(makeKernel(n, kernel, device));
   }
+  for (size_t n = 0; n < program_.nodes.size(); ++n)
+    if (program_.nodes[n].op->betweenSteps)
+      for (KernelPlan& kernel : program_.nodes[n].op->kernels(contextOf(program_.nodes[n])))
+        merges_.push_back(makeKernel(n, kernel, device));
 }
 
 void Plan::layOut(const Device& device) {
@@ -286,6 +298,8 @@ void Plan::layOut(const Device& device) {
     for (Place& operand : steps_[s].operands)
       if (operand.kind == Place::Kind::workspace) operand = places_[operand.offset];
   }
+  for (Step& merge : merges_)  // of slots alone
+    for (Place& operand : merge.operands) operand = places_[operand.offset];
   for (size_t i = 0; i < outputRoots.size(); ++i)
     outputs_.push_back({program_.types[program_.outputs[i]], places_[outputRoots[i]]});
   for (size_t i = 0; i < guardRoots.size(); ++i)

@@ -56,6 +56,10 @@ class Plan {
   const std::vector<Output>& outputs() const { return outputs_; }
   const std::vector<Output>& guards() const { return guards_; }
   const std::vector<Step>& steps() const { return steps_; }
+  /** Of every weight whose updates are kept (core/kept.h): adds them. */
+  const std::vector<Step>& merges() const { return merges_; }
+  /** Steps from one merge to the next; 1: nothing is kept. */
+  int keptSteps() const { return keptSteps_; }
   size_t workspaceBytes() const { return workspaceBytes_; }
   size_t tapeBytes() const { return tapeBytes_; }
   size_t constantBytes() const { return constantBytes_; }
@@ -76,6 +80,7 @@ class Plan {
   void placeAssigned();
   void makeSteps(Store& store, const Device& device, bool fuse);
   PlanContext contextOf(const Node& node) const;
+  Step makeKernel(size_t n, KernelPlan& kernel, const Device& device) const;
   Step makeLoop(size_t n, Store& store, const Device& device, bool fuse);
   /** The operand that is a value, until layOut knows its place. */
   Place unplaced(ValueId value) const;
@@ -87,12 +92,13 @@ class Plan {
   std::map<ValueId, SlotLayout> made_;  // of values made in slots that lie in panels
   std::vector<Type> inputs_;
   std::vector<Output> outputs_, guards_;
-  std::vector<Step> steps_;
+  std::vector<Step> steps_, merges_;
   std::vector<Memory> constants_;
   size_t workspaceBytes_ = 0, tapeBytes_ = 0, constantBytes_ = 0;
   size_t realBytes_ = 4;
   Precision precision_ = Precision::f32;
   bool writesStore_ = false;
+  int keptSteps_ = 1;
 };
 
 }  // namespace pushforward

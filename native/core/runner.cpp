@@ -29,13 +29,17 @@ Runner::Runner(const Plan& plan, std::vector<void*> inputs, const Device& device
       tape_(tape),
       operandsOfInput_(inputs_.size()) {
   std::vector<size_t> first;
-  for (const Step& step : plan.steps()) {
-    first.push_back(operands_.size());
-    for (const Place& place : step.operands) {
-      if (place.kind == Place::Kind::input) operandsOfInput_[place.offset].push_back(operands_.size());
-      operands_.push_back(pointer(place));
+  for (const std::vector<Step>* steps : {&plan.steps(), &plan.merges()})
+    for (const Step& step : *steps) {
+      first.push_back(operands_.size());
+      for (const Place& place : step.operands) {
+        if (place.kind == Place::Kind::input) operandsOfInput_[place.offset].push_back(operands_.size());
+        operands_.push_back(pointer(place));
+      }
     }
-  }
+  for (size_t i = 0; i < plan.merges().size(); ++i)
+    merges_.push_back({plan.merges()[i].parameters.data(), operands_.data() + first[plan.steps().size() + i], nullptr,
+                       state_, &parallel});
   for (size_t s = 0; s < plan.steps().size(); ++s) {
     const Step& step = plan.steps()[s];
     void* scratch = at(workspace_, step.scratch);
@@ -92,6 +96,10 @@ void Runner::take() {
     else
       plan_.steps()[i].kernel->function(calls_[i]);
   }
+}
+
+void Runner::merge() {
+  for (size_t i = 0; i < merges_.size(); ++i) plan_.merges()[i].kernel->function(merges_[i]);
 }
 
 void Runner::takeLoop(LoopRun& run) {

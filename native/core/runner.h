@@ -16,6 +16,8 @@ class Runner {
 
   /** Every step once. */
   void take();
+  /** Adds what is kept of updates (core/kept.h). */
+  void merge();
   /** Where a value lies. */
   void* pointer(const Place& place) const;
 
@@ -32,7 +34,7 @@ class Runner {
   const Parallel& parallel_;
   void *workspace_, *tape_;
   std::vector<void*> operands_;
-  std::vector<KernelCall> calls_;
+  std::vector<KernelCall> calls_, merges_;
   std::vector<std::unique_ptr<LoopRun>> loops_;       // one a step; nullptr for kernels
   std::vector<std::vector<size_t>> operandsOfInput_;  // which operands show an input
 };

@@ -68,10 +68,14 @@ class HostExecutor : public Executor {
     const RunRequest& request = run.request;
     const Plan& plan = run.plan;
     DeviceScope scope(device_);
-    RunState state{{request.key[0], request.key[1]}, request.firstStep, 0};
+    RunState state{{request.key[0], request.key[1]}, request.firstStep, 0, 0};
     std::vector<void*> inputs;
     for (const Memory& input : request.inputs) inputs.push_back(input.data());
     Runner runner(plan, inputs, device_, scope.parallel(), &state, run.workspace, run.tape);
+    const auto merge = [&] {
+      if (state.kept > 0) runner.merge();
+      state.kept = 0;
+    };
     for (int64_t step = 0; step < request.steps && !run.cancelled.load(std::memory_order_relaxed); ++step) {
       gatherBatch(request, step, device_.realBytes);
       state.step = request.firstStep + static_cast<uint32_t>(step);
@@ -86,9 +90,14 @@ class HostExecutor : public Executor {
         result.outputs[i].insert(result.outputs[i].end(), from, from + run.store.bytesOf(plan.outputs()[i].type));
       }
       ++result.steps;
-      if (request.recordEvery > 0 && result.steps % request.recordEvery == 0)
-        for (size_t i = 0; i < run.recorded.size(); ++i) record(*run.recorded[i], run.store, result.recorded[i]);
+      const bool records = request.recordEvery > 0 && result.steps % request.recordEvery == 0;
+      if (plan.keptSteps() > 1) ++state.kept;
+      // By the step's number, so that the runs that steps are taken in change no bit.
+      if (records || (state.step + 1) % static_cast<uint32_t>(plan.keptSteps()) == 0) merge();
+      for (size_t i = 0; records && i < run.recorded.size(); ++i)
+        record(*run.recorded[i], run.store, result.recorded[i]);
     }
+    merge();
   }
 
  private:

@@ -102,7 +102,7 @@ class GpuExecutor : public Executor {
     const std::vector<BatchColumn> columns = columnsOf(request);
     const Binding binding{run.inputs, run.workspace, run.tape, columns.size(), state(), table()};
     feed(run, columns.size());
-    StepState now{{{request.key[0], request.key[1]}, request.firstStep, 0}, 0, 0};
+    StepState now{{{request.key[0], request.key[1]}, request.firstStep, 0, 0}, 0, 0};
     context_->upload(state(), &now, sizeof now);
     const int64_t most = rowsOfPiece(run);
     while (result.steps < request.steps) {

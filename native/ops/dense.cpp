@@ -5,6 +5,8 @@
 // (attributes wDot, bDot), so that the kernel generates each element once and no tangent is stored whole.
 #include "ops/dense.h"
 
+#include <algorithm>
+
 #include "core/activation.h"
 #include "core/builder.h"
 #include "core/error.h"
@@ -16,6 +18,8 @@ namespace pushforward {
 namespace {
 
 using Values = std::vector<ValueId>;
+
+constexpr size_t keptInput = 6;  // of dense_pushforward, by core/kept.h
 
 std::string activationOf(const Attributes& attributes) { return attributes.text("activation", "none"); }
 
@@ -76,7 +80,7 @@ void vjpDense(VjpContext& context) {
 }
 
 std::vector<Type> inferPushforward(const TypeContext& context) {
-  if (context.input.size() != 6)
+  if (context.input.size() != keptInput && context.input.size() != keptInput + 1)
     fail(Code::INVALID_ARGUMENT, context.op.name, "six operands (none: absent)", std::to_string(context.input.size()));
   Shape y = checkDense(context);
   int64_t k = context.attributes.integer("directions", 1);
@@ -133,6 +137,7 @@ DenseParameters parametersOf(const PlanContext& context) {
   p.xDot = context.input[3] ? TangentOperand{TangentKind::given, 0, 0, 0} : TangentOperand{TangentKind::zero, 0, 0, 0};
   p.wDot = operand(4, "wDot");
   p.bDot = operand(5, "bDot");
+  if (context.input.size() > keptInput) p.kept = static_cast<int32_t>(context.input[keptInput]->shape[0]);
   return p;
 }
 
@@ -163,6 +168,9 @@ Cost costOf(const PlanContext& context) {
       cost.operations += k * p.wDot.rank * 2 * rows * (in + out), cost.words += k * p.wDot.rank * (in + out) / 32;
   }
   cost.bytes += 4 * k * rows * out;
+  const double kept = std::max(p.kept - 1, 0) / 2.0, stacked = p.xDot.kind == TangentKind::given ? 1 + k : 1;
+  cost.operations += 2 * kept * rows * stacked * (in + out);
+  cost.bytes += 4 * kept * (in + out);
   return cost;
 }
 
@@ -195,7 +203,7 @@ const OpRegistration densePushforward = [] {
   Op op;
   op.name = "dense_pushforward";
   op.minInputs = 2;
-  op.maxInputs = 6;
+  op.maxInputs = 7;
   op.attributes = {{"activation", AttributeKind::text},    {"directions", AttributeKind::number},
                    {"packed.x", AttributeKind::number},    {"packed.y", AttributeKind::number},
                    {"packed.xDot", AttributeKind::number}, {"packed.yDot", AttributeKind::number}};
@@ -204,7 +212,11 @@ const OpRegistration densePushforward = [] {
   op.infer = inferPushforward;
   op.lower = lowerPushforward;
   op.kernels = [](const PlanContext& context) -> std::vector<KernelPlan> {
-    return {{productKernel(context, "dense_pushforward"), parameterBlock(parametersOf(context)), allOperands(context)}};
+    const int inputs = static_cast<int>(context.input.size());
+    std::vector<int> operands;
+    for (int i = 0; i < static_cast<int>(keptInput); ++i) operands.push_back(context.input[i] ? i : -1);
+    operands.insert(operands.end(), {inputs, inputs + 1, inputs > static_cast<int>(keptInput) ? inputs - 1 : -1});
+    return {{productKernel(context, "dense_pushforward"), parameterBlock(parametersOf(context)), operands}};
   };
   op.cost = costOf;
   op.takesPanels = {1};

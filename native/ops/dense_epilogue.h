@@ -6,6 +6,7 @@
 #include "cpu/parallel.h"
 #include "cpu/tangent_panel.h"
 #include "ops/dense.h"
+#include "ops/dense_kept.h"
 #include "ops/elementwise_table.h"
 
 namespace pushforward::cpu::PUSHFORWARD_ISA {
@@ -22,6 +23,8 @@ struct DenseCall {
   bool activation = false, slope = false;                       // 'none' has neither; a slope may be a mere constant
   float *packed = nullptr, *projection = nullptr;               // projection: scale·(x·a_kq) as [K·rank, rows]
   float *factors = nullptr, *threadScratch = nullptr;           // factors: drawFactors
+  Kept kept = {};
+  float* keptProjection = nullptr;  // x·a_f as [kept, rows], then ẋ·a_f as [kept, K·rows]
 };
 
 PUSHFORWARD_INLINE bool computes(const MicroProgram& program) { return program.ops + program.immediates > 0; }
@@ -43,11 +46,16 @@ static DenseCall pushforwardCall(const KernelCall& call) {
   d.stacked = p.xDot.kind == TangentKind::given;
   d.lowRank = p.wDot.kind == TangentKind::lowRank;
   d.denseTangent = p.wDot.kind != TangentKind::zero && !d.lowRank;
+  if (p.kept > 0) d.kept = Kept(at(8), p.in, p.kept, call.state->kept);
   return d;
 }
 
 static int64_t projectionFloats(const DenseParameters& p) {
   return p.wDot.kind == TangentKind::lowRank ? roundUp(p.directions * p.wDot.rank * p.rows, 16) : 0;
+}
+
+static int64_t keptProjectionFloats(const DenseParameters& p) {
+  return roundUp(p.kept * p.rows * (1 + p.directions), 16);
 }
 
 static Draw drawOf(const DenseCall& d, const TangentOperand& operand, int64_t direction) {
@@ -281,6 +289,16 @@ static void finishTangent(const DenseCall& d, const Products& products, int64_t 
   }
 }
 
+/** Adds Σ_f (x·a_f) b_fᵀ to z, and the same of ẋ_k to ẋ_k w. */
+static void finishKept(const DenseCall& d, const Products& products, int64_t row, int64_t rows, int64_t column) {
+  const int64_t all = d.p.rows, tangents = all * d.p.directions;
+  addKept(products.z, products.stride, rows, column, d.kept, d.keptProjection + row, all);
+  const float* projection = d.keptProjection + d.kept.count * all + row;
+  for (int64_t k = 0; d.stacked && k < d.p.directions; ++k)
+    addKept(products.dots + k * products.direction, products.stride, rows, column, d.kept, projection + k * all,
+            tangents);
+}
+
 /** Of rows [row, row + rows), which `products` begins with. */
 static void epilogue(const DenseCall& d, const Products& products, int64_t row, int64_t rows, int64_t column,
                      int64_t columns, float* scratch) {
@@ -289,6 +307,7 @@ static void epilogue(const DenseCall& d, const Products& products, int64_t row, 
   for (int64_t i = 0; i < rows; i += epilogueRows) {
     const int64_t count = minimum(epilogueRows, rows - i);
     const Products some = products.at(i);
+    if (d.kept.count > 0) finishKept(d, some, row + i, count, column);
     finishPrimal(d, some, row + i, count, column, columns, z, slopes, scratch);
     if (d.yDot != nullptr)
       for (int64_t k = 0; k < d.p.directions; ++k) finishTangent(d, some, k, row + i, count, column, columns, slopes);

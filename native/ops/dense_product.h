@@ -74,8 +74,8 @@ static int64_t packedRowsFloats(const DenseParameters& p) {
 template <class Format>
 static size_t denseScratch(const void* parameters, int threads) {
   const DenseParameters& p = *static_cast<const DenseParameters*>(parameters);
-  return static_cast<size_t>(
-      4 * (packedRowsFloats<Format>(p) + projectionFloats(p) + factorFloats(p) + threads * threadFloats(p)));
+  return static_cast<size_t>(4 * (packedRowsFloats<Format>(p) + projectionFloats(p) + factorFloats(p) +
+                                  keptProjectionFloats(p) + threads * threadFloats(p)));
 }
 
 template <class Format>
@@ -370,6 +370,20 @@ static void multiplySingleRow(const KernelCall& call, const float* x, const Weig
                  });
 }
 
+static void projectAllOnKept(const DenseCall& d) {
+  const DenseParameters& p = d.p;
+  const auto project = [&](const float* x, [[maybe_unused]] int32_t packed, int64_t rows, float* out) {
+    parallelRanges(d.call, rows, maximum(4, 65536 / (p.in * d.kept.count)), 4, [&](int64_t begin, int64_t end, int) {
+#if PUSHFORWARD_LANES == 16
+      if (packed != 0) return projectOnKept(TileRows{x, rows, p.in}, begin, end, p.in, d.kept, out, rows);
+#endif
+      projectOnKept(FloatRows{x, p.in}, begin, end, p.in, d.kept, out, rows);
+    });
+  };
+  project(d.x, p.packedX, p.rows, d.keptProjection);
+  if (d.stacked) project(d.xDot, p.packedXDot, p.rows * p.directions, d.keptProjection + d.kept.count * p.rows);
+}
+
 template <class Format>
 static void runDense(DenseCall d) {
   const DenseParameters& p = d.p;
@@ -377,7 +391,8 @@ static void runDense(DenseCall d) {
   d.packed = static_cast<float*>(d.call.scratch);
   d.projection = d.packed + packedRowsFloats<Format>(p);
   d.factors = d.projection + projectionFloats(p);
-  d.threadScratch = d.factors + factorFloats(p);
+  d.keptProjection = d.factors + factorFloats(p);
+  d.threadScratch = d.keptProjection + keptProjectionFloats(p);
   parallelRanges(d.call, factorCount(p), maximum(1, 65536 / p.out), 1,
                  [&](int64_t begin, int64_t end, int) { drawFactors(d, begin, end); });
   if (d.lowRank) {
@@ -385,6 +400,7 @@ static void runDense(DenseCall d) {
     parallelRanges(d.call, p.rows, maximum(1, 65536 / work), 1,
                    [&](int64_t begin, int64_t end, int) { projectRows(d, begin, end); });
   }
+  if (d.kept.count > 0) projectAllOnKept(d);
   if (isNarrow<Format>(p)) return multiplyNarrowLayer(d);
   const int64_t stack = 1 + (d.stacked ? p.directions : 0), most = Format::packedFloats / panelDepth;
   const int64_t together = rowsOfChunk<Format>(p, d.stacked, d.denseTangent);

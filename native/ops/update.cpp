@@ -118,6 +118,7 @@ const AttributeSpec weightDecay{"weightDecay", AttributeKind::number}, beta1{"be
 const OpRegistration sgd = updateOp("sgd", {{"momentum", AttributeKind::number},
                                             {"nesterov", AttributeKind::number},
                                             {"rate", AttributeKind::number},
+                                            {"mergeEvery", AttributeKind::number},
                                             weightDecay});
 const OpRegistration adam = updateOp("adam", {beta1, beta2, epsilon});
 const OpRegistration adamW = updateOp("adamW", {beta1, beta2, epsilon, weightDecay});

@@ -2,6 +2,7 @@
 // time of planes, whose gradient may come from registers. Formulas stand in update.h.
 #pragma once
 #include "cpu/philox.h"
+#include "ops/planes.h"
 #include "ops/update.h"
 
 namespace pushforward::cpu::PUSHFORWARD_ISA {
@@ -187,13 +188,11 @@ PUSHFORWARD_INLINE void updatePair(const Coefficients& c, const Gradient& gradie
     fetchAhead<rule, state>(at, lower);
     Float g0, g1;
     gradient.at(i, j, g0, g1);
-    const Unsigned h = load(high + word), l = load(rest + word);
-    const Float p0 = asFloat((h << 16) + asUnsigned(asInt(l << 16) >> 16)),
-                p1 = asFloat((h & 0xFFFF0000u) + asUnsigned(asInt(l) >> 16));
+    Float p0, p1;
+    loadPlanes(high + word, rest + word, p0, p1);
     const Float q0 = updated<rule, state>(c, p0, g0, within(at.first, upper), within(at.second, upper), lanes),
                 q1 = updated<rule, state>(c, p1, g1, within(at.first, lower), within(at.second, lower), lanes);
-    store(high + word, ((asUnsigned(q0) + 0x8000u) >> 16) | ((asUnsigned(q1) + 0x8000u) & 0xFFFF0000u));
-    store(rest + word, (asUnsigned(q0) & 0xFFFFu) | (asUnsigned(q1) << 16));
+    storePlanes(q0, q1, high + word, rest + word);
   }
 }
 

@@ -34,6 +34,8 @@ export interface TrainerCore {
   readonly engine: Engine;
   readonly key: readonly [low: number, high: number];
   readonly steps: number;
+  /** Steps from one merge of updates that wait to the next. */
+  readonly mergeEvery: number;
   nextEpoch(): number;
   checkedBatch(where: string, batch: unknown, name?: string): CheckedBatch;
   trainingPlan(size: number, form: TargetForm): NativePlan;

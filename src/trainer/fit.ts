@@ -124,7 +124,9 @@ async function fitDataset(fit: Fit, data: Dataset, epoch: number): Promise<void>
   const plan = core.trainingPlan(batchSize, form);
   let chunk = 1;
   for (let step = 0; step < whole && !fit.signal?.aborted; ) {
-    const steps = Math.min(chunk, whole - step);
+    // A call merges at its end: it ends where updates are merged anyway, or its length, a matter of time, would change bits.
+    const end = Math.ceil((core.steps + chunk) / core.mergeEvery) * core.mergeEvery;
+    const steps = Math.min(end - core.steps, whole - step);
     const indices = order.slice(step * batchSize, (step + steps) * batchSize);
     const start = performance.now();
     const results = await core.enqueue(where, () =>

@@ -431,6 +431,7 @@ export class Trainer implements Disposable {
       get steps() {
         return trainer.#steps;
       },
+      mergeEvery: this.#optimizer.kind === 'sgd' ? this.#optimizer.mergeEvery : 1,
       nextEpoch: () => this.#epochs++,
       checkedBatch: (name, batch, what) => this.#checkedBatch(name, batch, what),
       trainingPlan: (size, form) =>

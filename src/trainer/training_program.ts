@@ -293,9 +293,10 @@ function emitUpdate(
   const { kind } = optimizer;
   const state = (slot: string): Value => graph.parameter(`state/${slot}/${name}`, p.shape, weight);
   if (kind === 'sgd') {
-    const { momentum, nesterov, weightDecay } = optimizer;
+    const { momentum, nesterov, weightDecay, mergeEvery } = optimizer;
     const first = momentum === 0 ? null : state('momentum');
-    graph.emit(kind, [p, first, null, gradient, null, null, null, ...guards], { momentum, nesterov, weightDecay });
+    const rule = { momentum, nesterov, weightDecay, ...(mergeEvery > 1 ? { mergeEvery } : {}) };
+    graph.emit(kind, [p, first, null, gradient, null, null, null, ...guards], rule);
   } else {
     const { beta1, beta2, epsilon, weightDecay } = optimizer;
     const attributes = kind === 'adam' ? { beta1, beta2, epsilon } : { beta1, beta2, epsilon, weightDecay };

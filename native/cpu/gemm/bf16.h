@@ -42,6 +42,14 @@ PUSHFORWARD_INLINE Unsigned pairNeighbours(Float x, Float y) {
   return pairOf((Float)_mm512_permutex2var_ps((__m512)x, even, (__m512)y),
                 (Float)_mm512_permutex2var_ps((__m512)x, odd, (__m512)y));
 }
+/** The floats of 16 such pairs. */
+PUSHFORWARD_INLINE void separateNeighbours(Unsigned pairs, Float& first, Float& second) {
+  const __m512i low = _mm512_set_epi32(23, 7, 22, 6, 21, 5, 20, 4, 19, 3, 18, 2, 17, 1, 16, 0),
+                high = _mm512_or_si512(low, _mm512_set1_epi32(8));
+  const __m512 even = (__m512)(pairs << 16), odd = (__m512)(pairs & 0xFFFF0000u);
+  first = (Float)_mm512_permutex2var_ps(even, low, odd);
+  second = (Float)_mm512_permutex2var_ps(even, high, odd);
+}
 #endif
 
 /** x[i] rounded in place, i < count. */

@@ -24,7 +24,7 @@ struct TileRows {
   int64_t rows, in;
 
   __attribute__((always_inline)) void at(int64_t row, int64_t column, Float& first, Float& second) const {
-    const float* line = tileLine(const_cast<float*>(x), rows, in, row, column);
+    const float* line = tileLines(const_cast<float*>(x), rows, in, column).at(row);
     separateNeighbours(load(reinterpret_cast<const uint32_t*>(line)), first, second);
   }
 };

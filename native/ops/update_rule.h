@@ -219,8 +219,8 @@ static void updateRows(const Coefficients& coefficients, const Gradient& from, c
       if (lanes == 16 || offset % 16 == 0) __builtin_prefetch(span.parameter + offset + span.ahead, 1);
       fetchAhead<rule, state>(span, offset);
       const Float p = load(span.parameter + offset);
-      store(span.parameter + offset,
-            updated<rule, state>(c, p, gradient.row(i, j), within(span.first, offset), within(span.second, offset), lanes));
+      store(span.parameter + offset, updated<rule, state>(c, p, gradient.row(i, j), within(span.first, offset),
+                                                          within(span.second, offset), lanes));
     }
 }
 

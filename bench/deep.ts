@@ -13,7 +13,9 @@ import {
   type Objective,
   type Timed,
   type TimedPlans,
+  type TimedStep,
   timedPlans,
+  waiting,
 } from './ratios.ts';
 import { machine, markOf, table, writeBetween } from './report.ts';
 
@@ -29,13 +31,20 @@ export const deepEstimators: Readonly<Record<string, GradientEstimator>> = {
   'backprop, checkpointed': backprop({ checkpoint: true }),
 };
 
-/** The deep net's plans. */
-export function deepPlans(layers: number, width: number, batch: number, threads = 1): Promise<TimedPlans> {
+/** The deep net's plans: its forward pass, the steps of {@link deepEstimators}, and others. */
+export function deepPlans(
+  layers: number,
+  width: number,
+  batch: number,
+  threads = 1,
+  others: Readonly<Record<string, TimedStep>> = {},
+): Promise<TimedPlans> {
   const objective: Objective = { loss: ops.meanSquaredError, targetShape: [width] };
-  return timedPlans(deepModel(layers, width), [width], batch, deepEstimators, { device: 'cpu', threads }, objective);
+  const estimators = { ...deepEstimators, ...others };
+  return timedPlans(deepModel(layers, width), [width], batch, estimators, { device: 'cpu', threads }, objective);
 }
 
-const names = ['forward pass', ...Object.keys(deepEstimators)];
+const namesOf = ({ steps }: TimedPlans): string[] => ['forward pass', ...steps.keys()];
 const runsOf = ({ forward, steps, time }: TimedPlans): Timed[] =>
   [forward, ...steps.values()].map(
     (plan): Timed =>
@@ -45,8 +54,10 @@ const runsOf = ({ forward, steps, time }: TimedPlans): Timed[] =>
 
 /** Rows of [step, ms, least, × forward, floor, share of the least]. */
 async function timeTable(batch: number, layers: number, width: number): Promise<string> {
-  const plans = await deepPlans(layers, width, batch);
-  const times = await interleaved(runsOf(plans), batch > 64 ? 5 : 9, 1);
+  const small = batch <= 64;
+  const plans = await deepPlans(layers, width, batch, 1, small ? waiting : {});
+  const names = namesOf(plans);
+  const times = await interleaved(runsOf(plans), 5, small ? 8 : 1);
   const floors = [plans.forward, ...plans.steps.values()].map(floorOf);
   plans.session.dispose();
   const [bare = []] = times;
@@ -73,6 +84,7 @@ export async function shrink(plans: TimedPlans, layers: number): Promise<void> {
 async function denormalTable(batch: number, layers: number, width: number): Promise<string> {
   const [usual, shrinking] = [await deepPlans(layers, width, batch), await deepPlans(layers, width, batch)];
   await shrink(shrinking, layers);
+  const names = namesOf(usual);
   const times = await interleaved([...runsOf(usual), ...runsOf(shrinking)], 9, 1);
   const rows = names.map((name, i) => {
     const [a, b] = [times[i]!, times[names.length + i]!];

@@ -1,11 +1,12 @@
 // R_f and R_b of the paper: the time of a full training step (sampling and update included) over that of the bare forward pass, both in
 // the same session and interleaved, so that a change of the machine's speed strikes both.
-import type { GradientEstimator } from '../src/estimators/gradient.ts';
+import { forwardGradient, type GradientEstimator } from '../src/estimators/gradient.ts';
 import type { NativePlan, NativeSession } from '../src/native.ts';
 import { type Model, nn } from '../src/nn/index.ts';
 import { ops } from '../src/ops/index.ts';
 import { sgd } from '../src/optimizers.ts';
 import { openSession, type RunOptions, toTarget } from '../src/plan/engine.ts';
+import { lowRank } from '../src/samplers.ts';
 import { encodeProgram } from '../src/trace/encode.ts';
 import { evaluationProgram, type ModelOptions, modelProgram, trainingProgram } from '../src/trainer/programs.ts';
 import { initialisationProgram, type KnownEstimator, type KnownOptimizer } from '../src/trainer/training_program.ts';
@@ -77,6 +78,14 @@ export interface Objective {
   readonly targetShape?: readonly number[];
 }
 
+/** A training step: by a gradient estimator alone, or with updates that wait (sgd's mergeEvery): then time calls of so many steps. */
+export type TimedStep = GradientEstimator | { readonly gradient: GradientEstimator; readonly mergeEvery: number };
+
+/** Steps of small batches whose updates wait: for calls of 8 steps. */
+export const waiting: Readonly<Record<string, TimedStep>> = {
+  'rank one, merged every 8 steps': { gradient: forwardGradient({ sampler: lowRank({ rank: 1 }) }), mergeEvery: 8 },
+};
+
 const classes: Objective = { loss: ops.softmaxCrossEntropy };
 
 /**
@@ -87,7 +96,7 @@ export async function timedPlans(
   model: Model,
   inputShape: readonly number[],
   batchSize: number,
-  estimators: Readonly<Record<string, GradientEstimator>>,
+  estimators: Readonly<Record<string, TimedStep>>,
   options: RunOptions = {},
   { loss, targetShape }: Objective = classes,
 ): Promise<TimedPlans> {
@@ -103,12 +112,13 @@ export async function timedPlans(
   const random = { keyLow: 1, keyHigh: 0, firstStep: 0 };
   await compile(initialisationProgram(context, declared)).run({ ...random, inputs: [], steps: 1 });
   const forward = compile(evaluationProgram(modelOptions, context, batchSize, form));
-  const optimizer = sgd({ learningRate: 1e-6 }) as KnownOptimizer;
   const steps = new Map(
-    Object.entries(estimators).map(([name, gradient]) => [
-      name,
-      compile(trainingProgram(modelOptions, context, batchSize, form, gradient as KnownEstimator, optimizer)),
-    ]),
+    Object.entries(estimators).map(([name, step]) => {
+      const { gradient, mergeEvery } = 'gradient' in step ? step : { gradient: step, mergeEvery: 1 };
+      const optimizer = sgd({ learningRate: 1e-6, mergeEvery }) as KnownOptimizer;
+      const program = trainingProgram(modelOptions, context, batchSize, form, gradient as KnownEstimator, optimizer);
+      return [name, compile(program)];
+    }),
   );
   const uniform = (shape: readonly number[]): Float32Array =>
     Float32Array.from({ length: shape.reduce((product, axis) => product * axis, batchSize) }, Math.random);

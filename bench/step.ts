@@ -2,16 +2,27 @@
 // bare forward pass, and its floor's share of its least time. Floors come from ceilings that are measured between the rounds too: the best
 // of both, so that a neighbour on the same core, who slows some rounds, changes neither.
 import { PushforwardError } from '../src/errors.ts';
-import { backprop, forwardGradient, type GradientEstimator } from '../src/estimators/gradient.ts';
+import { backprop, forwardGradient } from '../src/estimators/gradient.ts';
 import type { RunOptions } from '../src/plan/engine.ts';
 import { gaussian, lowRank, rademacher, sphere } from '../src/samplers.ts';
-import { floorOf, interleaved, least, median, medianRatio, mlp, type Timed, timedPlans } from './ratios.ts';
+import {
+  floorOf,
+  interleaved,
+  least,
+  median,
+  medianRatio,
+  mlp,
+  type Timed,
+  type TimedStep,
+  timedPlans,
+  waiting,
+} from './ratios.ts';
 import { ceilings, machine, markOf, table, writeBetween } from './report.ts';
 
 const rounds = 24;
 
 const rankOne = lowRank({ rank: 1 });
-const estimators: Readonly<Record<string, GradientEstimator>> = {
+const estimators: Readonly<Record<string, TimedStep>> = {
   backprop: backprop(),
   'rank one': forwardGradient({ sampler: rankOne }),
   rademacher: forwardGradient({ sampler: rademacher() }),
@@ -35,7 +46,7 @@ interface Row {
 
 /** One batch in one precision: the forward pass, and from 64 examples on every estimator. */
 async function measure(batch: number, precision: NonNullable<RunOptions['precision']>): Promise<Row[]> {
-  const known = batch >= 64 ? estimators : {};
+  const known = batch > 64 ? estimators : batch === 64 ? { ...estimators, ...waiting } : {};
   const open = (threads: number) => timedPlans(mlp(), [784], batch, known, { device: 'cpu', precision, threads });
   const sets = [await open(1), await open(2)];
   const plans = sets.map(({ forward, steps }) => [forward, ...steps.values()]);
@@ -50,7 +61,7 @@ async function measure(batch: number, precision: NonNullable<RunOptions['precisi
   const parts = batch < 64 ? 1 : 3; // each after a measurement of the ceilings
   for (let part = 0; part < parts; part++) {
     ceilings();
-    const more = await interleaved(timed, rounds / parts, batch > 64 ? 2 : batch < 64 ? 20 : 5);
+    const more = await interleaved(timed, rounds / parts, batch > 64 ? 2 : batch < 64 ? 20 : 8);
     for (const [i, list] of more.entries()) times[i]?.push(...list);
   }
   const names = ['forward pass', ...Object.keys(known)];

@@ -29,6 +29,7 @@ const estimators: Readonly<Record<string, TimedStep>> = {
   gaussian: forwardGradient({ sampler: gaussian() }),
   sphere: forwardGradient({ sampler: sphere() }),
   '8 directions of rank one': forwardGradient({ sampler: rankOne, directions: 8 }),
+  'perturbed activities': forwardGradient({ perturb: 'activations' }),
 };
 
 interface Row {

@@ -1,36 +1,8 @@
-// Convolutions on AMX, emulated, so that processors without it check them too: test/native/amx_conv.cpp is compiled with the kernels' own loops
-// and an emulation of the four instructions.
-import { spawnSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { test } from 'uvu';
-import * as assert from 'uvu/assert';
-import { native } from '../src/binding.ts';
-
-const root = new URL('..', import.meta.url).pathname;
+import { expectEmulated } from './support/emulated.ts';
 
 test('emulated: tiles give every product and every gradient of a filter of whole numbers', () => {
-  if (!native.instructionSets().includes('avx512')) return console.log('SKIP: no AVX-512 to build for');
-  const table = JSON.parse(readFileSync(join(root, 'native/sources.json'), 'utf8'));
-  const folder = mkdtempSync(join(tmpdir(), 'pushforward-amx-conv-'));
-  try {
-    const program = join(folder, 'amx_conv');
-    const sources = [
-      'test/native/amx_conv.cpp',
-      'native/cpu/gemm/bf16_kernel.cpp',
-      'native/cpu/gemm/product_kernel.cpp',
-    ];
-    const flags = ['-std=c++17', '-O2', '-ffp-contract=off', '-DPUSHFORWARD_ISA=avx512', ...table.isas.avx512.flags];
-    const built = spawnSync('g++', [...flags, '-Inative', '-o', program, ...sources], { cwd: root, encoding: 'utf8' });
-    if (built.error) return console.log('SKIP: no g++');
-    assert.is(built.status, 0, built.stderr);
-    const { status, stdout } = spawnSync(program, { encoding: 'utf8' });
-    assert.is(status, 0, stdout);
-    assert.match(stdout, /^454 cases, 0 wrong/m);
-  } finally {
-    rmSync(folder, { recursive: true });
-  }
+  expectEmulated('amx_conv', 454, '-O2');
 });
 
 test.run();

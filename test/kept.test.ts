@@ -62,9 +62,13 @@ function trainerOf(mergeEvery: number, options: Partial<TrainerOptions> = {}): T
 }
 
 /** Parameters after `steps` steps. */
-async function train(mergeEvery: number, options: Partial<TrainerOptions> = {}): Promise<Record<string, Tensor>> {
+async function train(
+  mergeEvery: number,
+  options: Partial<TrainerOptions> = {},
+  batch = batchSize,
+): Promise<Record<string, Tensor>> {
   using trainer = trainerOf(mergeEvery, options);
-  await trainer.fit(examples(steps * batchSize), { epochs: 1, batchSize });
+  await trainer.fit(examples(steps * batch), { epochs: 1, batchSize: batch });
   return await trainer.parameters();
 }
 
@@ -86,6 +90,16 @@ onEverySet('thirteen steps are those of reference, which merges at once', async 
       const found = distance(await train(mergeEvery, { device: 'cpu', threads }), expected);
       assert.ok(found < 1e-5, `mergeEvery ${mergeEvery}, ${threads} threads: ${found}`);
     }
+});
+
+onEverySet('a single row, and more rows than are multiplied together', async () => {
+  // Of one example a larger rate makes plain float32 wander off from reference too.
+  const optimizer = (mergeEvery: number) => sgd({ learningRate: 0.005, mergeEvery });
+  for (const batch of [1, 600]) {
+    const expected = await train(1, { device: 'reference', optimizer: optimizer(1) }, batch);
+    const found = distance(await train(8, { device: 'cpu', optimizer: optimizer(8) }, batch), expected);
+    assert.ok(found < 1e-5, `${batch} rows: ${found}`);
+  }
 });
 
 /** f by a clock that goes on by so many milliseconds whenever it is asked: fit takes as many steps in a call as seem to take 20. */

@@ -141,6 +141,33 @@ for (const [name, model] of Object.entries({ tied, looped }))
     }
   });
 
+test('a row alone, which reads panels without packing, is what it is among others', async () => {
+  const rows = tensor(
+    Float32Array.from({ length: batch * input }, (_, i) => Math.sin(i)),
+    [batch, input],
+  );
+  for (const precision of ['f32', 'bf16'] as const)
+    for (const isa of sets)
+      await withIsa(isa, async () => {
+        using trainer = new Trainer({
+          model: deep(),
+          inputShape: [input],
+          loss: ops.softmaxCrossEntropy,
+          gradient: backprop(),
+          optimizer: sgd(rate),
+          device: 'cpu',
+          precision,
+        });
+        const together = await trainer.predict(rows);
+        for (let i = 0; i < batch; i++) {
+          const row = rows.data.slice(i * input, (i + 1) * input);
+          const alone = await trainer.predict(tensor(row, [1, input]));
+          const expected = together.data.slice(i * classes, (i + 1) * classes);
+          assertNear(alone.data, expected, bounds[precision], `${isa} ${precision} row ${i}`);
+        }
+      });
+});
+
 test('what is written is read back, bit for bit, at every precision', async () => {
   for (const precision of ['f32', 'bf16'] as const)
     for (const isa of sets)

@@ -141,6 +141,33 @@ for (const [name, model] of Object.entries({ tied, looped }))
     }
   });
 
+test('more panels than δ is packed for at once: an update is that of reference', async () => {
+  const [examples, width, inputs] = [1030, 1056, 16]; // δ has more than the 4 MB that are packed at once
+  const stepped = async (options: RunOptions): Promise<Tensor> => {
+    using trainer = new Trainer({
+      model: nn.sequential(nn.dense(width, { activation: 'tanh' }), nn.dense(classes)),
+      inputShape: [inputs],
+      loss: ops.softmaxCrossEntropy,
+      gradient: backprop(),
+      optimizer: sgd({ learningRate: 30 }), // makes the update as large as the weights
+      seed: 5,
+      ...options,
+    });
+    const x = Float32Array.from({ length: examples * inputs }, (_, i) => Math.sin(i));
+    const targets = tensor(Int32Array.from({ length: examples }, (_, i) => i % classes));
+    await trainer.step({ inputs: tensor(x, [examples, inputs]), targets });
+    return (await trainer.parameters())['0.w'] as Tensor;
+  };
+  for (const [precision, bound] of Object.entries(bounds)) {
+    const expected = await stepped({ device: 'reference', precision: precision === 'bf16' ? 'bf16' : 'f64' });
+    for (const isa of sets)
+      await withIsa(isa, async () => {
+        const actual = await stepped({ device: 'cpu', precision: precision as 'f32' | 'bf16' });
+        assertNear(actual.data, expected.data, bound, `${isa} ${precision}`);
+      });
+  }
+});
+
 test('a row alone, which reads panels without packing, is what it is among others', async () => {
   const rows = tensor(
     Float32Array.from({ length: batch * input }, (_, i) => Math.sin(i)),

@@ -55,8 +55,9 @@ struct TilePanel {
 };
 
 /**
- * c [rows, columns] (+)= a b, rows and columns ≤ 32. a: `steps` times `rows` rows of 16 pairs. Tiles of a that are not full read up to 15 rows that follow (their results are dropped), so 1 KB beyond a's last
- * must be readable. Each step brings `nextLines` more lines of `next`, 16 words each, into L2.
+ * c [rows, columns] (+)= a b, rows and columns ≤ 32. a: `steps` times `rows` rows of 16 pairs. Tiles of a that are not full
+ * read up to 15 rows that follow (their results are dropped), so 1 KB beyond a's last must be readable. Each step brings
+ * `nextLines` more lines of `next`, 16 words each, into L2.
  */
 template <class Tiles>
 static void multiplyTiles(int64_t rows, int64_t steps, const uint32_t* a, TilePanel panel, int64_t columns, float* c,
